@@ -125,6 +125,9 @@ pub struct AuthMessage {
     pub body: ::prost::bytes::Bytes,
     #[prost(enumeration = "Capability", repeated, tag = "16")]
     pub capabilities: ::prost::alloc::vec::Vec<i32>,
+    /// Of a server: drawn at random when it started, the same on all its links and whatever its alias.
+    #[prost(uint64, tag = "17")]
+    pub instance: u64,
 }
 /// Acceptor to dialer, first after a successful AUTH that carried capabilities.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -145,6 +148,9 @@ pub struct ReadyMessage {
     /// Towards a server: the acceptor's own proof, see docs/PROTOCOL.md.
     #[prost(bytes = "bytes", tag = "6")]
     pub proof: ::prost::bytes::Bytes,
+    /// Towards a server: the acceptor's own, see AUTH.
+    #[prost(uint64, tag = "7")]
+    pub instance: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TopicMessage {
@@ -287,6 +293,15 @@ pub struct InterestMessage {
     #[prost(bool, tag = "6")]
     pub snapshot_end: bool,
 }
+/// Server to server, on the reliable channel: the coordinator lists the sender under another alias
+/// now, so this link is the link to that alias.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenamedMessage {
+    #[prost(enumeration = "MessageType", tag = "1")]
+    pub r#type: i32,
+    #[prost(uint64, tag = "2")]
+    pub alias: u64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MessageType {
@@ -311,6 +326,7 @@ pub enum MessageType {
     Unsubscribe = 35,
     Ack = 36,
     Interest = 37,
+    Renamed = 44,
 }
 impl MessageType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -340,6 +356,7 @@ impl MessageType {
             Self::Unsubscribe => "UNSUBSCRIBE",
             Self::Ack => "ACK",
             Self::Interest => "INTEREST",
+            Self::Renamed => "RENAMED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -366,6 +383,7 @@ impl MessageType {
             "UNSUBSCRIBE" => Some(Self::Unsubscribe),
             "ACK" => Some(Self::Ack),
             "INTEREST" => Some(Self::Interest),
+            "RENAMED" => Some(Self::Renamed),
             _ => None,
         }
     }
