@@ -246,8 +246,7 @@ pub struct SubscriptionEntry {
 }
 /// Nothing yet: history, rates and patterns have their place here.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SubscriptionOptions {
-}
+pub struct SubscriptionOptions {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AckMessage {
     #[prost(enumeration = "MessageType", tag = "1")]

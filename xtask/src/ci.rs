@@ -1,0 +1,28 @@
+//! What must hold before a change lands.
+
+use crate::{codegen, command, test, tidy};
+
+/// Runs every check, the quick ones first.
+pub(crate) fn run() -> anyhow::Result<()> {
+    command::run("", "cargo", &["fmt", "--all", "--check"])?;
+    codegen::check()?;
+    tidy::run()?;
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    command::run("", "cargo", &clippy)?;
+    let doc = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+        "--quiet",
+    ];
+    command::run_with("", "cargo", &doc, &[("RUSTDOCFLAGS", "-D warnings")])?;
+    test::run()
+}
