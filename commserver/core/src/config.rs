@@ -1,0 +1,109 @@
+//! What a broker is told once, when it is made.
+
+use std::time::Duration;
+
+use proto::limits;
+
+/// Everything that a broker needs to know about itself.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Drawn at random when the process starts, never 0: how other servers know this one again when
+    /// the coordinator gives it another alias.
+    pub instance: u64,
+    /// For the jitter of redials and for the topic table's hash.
+    pub seed: u64,
+    /// Wall-clock time at the `now` given to `Broker::new`, in milliseconds since 1970.
+    pub unix_time_ms: u64,
+    /// What may grow how far.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timings: Timings,
+    /// Believe a peer's AUTH when it claims to be a server although the coordinator did not say so.
+    /// For 2019 coordinators, which say nothing about roles.
+    pub trust_unstamped_servers: bool,
+    /// Take servers that speak only the 2019 protocol as links; they cannot prove themselves to us.
+    pub allow_2019_servers: bool,
+}
+
+impl Config {
+    /// Defaults for everything else.
+    #[must_use]
+    pub fn new(instance: u64, seed: u64) -> Self {
+        Self {
+            instance,
+            seed,
+            unix_time_ms: 0,
+            limits: Limits::default(),
+            timings: Timings::default(),
+            trust_unstamped_servers: false,
+            allow_2019_servers: false,
+        }
+    }
+}
+
+/// What may grow how far. Every limit is inclusive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Clients at once, by alias. Links do not count.
+    pub peers_max: usize,
+    /// Servers at once, by alias.
+    pub links_max: usize,
+    /// Topics that one client may be subscribed to.
+    pub subscriptions_max: usize,
+    /// Topics with a subscriber, here or behind a link.
+    pub topics_max: usize,
+    /// Longest topic, in bytes.
+    pub topic_bytes_max: usize,
+    /// Largest encoded packet from a client, in bytes.
+    pub packet_bytes_max: usize,
+    /// Packets held in order while a peer's authentication is pending.
+    pub held_packets_max: usize,
+    /// Bytes in those.
+    pub held_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            peers_max: 4_096,
+            links_max: 256,
+            subscriptions_max: limits::SUBSCRIPTIONS_MAX,
+            topics_max: 131_072,
+            topic_bytes_max: limits::TOPIC_BYTES_MAX,
+            packet_bytes_max: limits::PACKET_BYTES_MAX,
+            held_packets_max: limits::HELD_PACKETS_MAX,
+            held_bytes_max: limits::HELD_BYTES_MAX,
+        }
+    }
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timings {
+    /// From the first signal to the reliable lane being open. The engine has its own limit, below
+    /// this one; this is for engines that forget.
+    pub handshake_timeout: Duration,
+    /// From the reliable lane being open to the authentication being decided.
+    pub auth_timeout: Duration,
+    /// From our AUTH to the acceptor's READY; a server that stays silent longer is a 2019 one.
+    pub ready_timeout: Duration,
+    /// Changes of interest within this window are one announcement.
+    pub interest_window: Duration,
+    /// Pause before the first redial of a server.
+    pub redial_min: Duration,
+    /// Longest pause between redials.
+    pub redial_max: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(20),
+            auth_timeout: Duration::from_secs(10),
+            ready_timeout: Duration::from_secs(2),
+            interest_window: Duration::from_millis(20),
+            redial_min: Duration::from_millis(500),
+            redial_max: Duration::from_secs(30),
+        }
+    }
+}

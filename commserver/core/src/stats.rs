@@ -1,0 +1,119 @@
+//! What the broker has counted. Plain integers: the shell makes metrics of them.
+
+use std::collections::BTreeMap;
+
+use proto::{Lane, Reason};
+
+/// Counts since the start, and sizes now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Packets taken from ready peers, by [`Lane::index`].
+    pub packets_in: [u64; 2],
+    /// Packets published by clients of this server, by lane.
+    pub published: [u64; 2],
+    /// Packets relayed to us by links, by lane.
+    pub relayed_in: [u64; 2],
+    /// Frames handed out for clients, one for each recipient, by lane.
+    pub delivered: [u64; 2],
+    /// Frames handed out for links, one for each recipient, by lane.
+    pub relayed_out: [u64; 2],
+    /// Packets and signals dropped, by why.
+    pub drops: BTreeMap<Drop, u64>,
+    /// CONNECTs refused, by why.
+    pub refusals: BTreeMap<Reason, u64>,
+    /// Peers that went away or were closed, links apart, by why.
+    pub peers_closed: BTreeMap<Reason, u64>,
+    /// The same for links.
+    pub links_closed: BTreeMap<Reason, u64>,
+    /// ERROR packets sent, by their reason.
+    pub errors: BTreeMap<Reason, u64>,
+    /// Dials of other servers.
+    pub dials: u64,
+    /// Links that another link to the same server replaced.
+    pub links_replaced: u64,
+    /// Topics missing from the list sent to some 2019 server because it was too large for it.
+    pub topics_unannounced: u64,
+    /// Clients now, in any state.
+    pub clients: usize,
+    /// Clients that are authenticated, now.
+    pub clients_ready: usize,
+    /// Links that are current, now.
+    pub links: usize,
+    /// Topics in the table, now.
+    pub topics: usize,
+    /// Subscriptions of clients and links, now.
+    pub subscriptions: usize,
+}
+
+impl Stats {
+    pub(crate) fn drop_one(&mut self, why: Drop) {
+        *self.drops.entry(why).or_default() += 1;
+    }
+
+    /// How often something was dropped for this reason.
+    #[must_use]
+    pub fn dropped(&self, why: Drop) -> u64 {
+        self.drops.get(&why).copied().unwrap_or_default()
+    }
+
+    pub(crate) const fn count(counts: &mut [u64; 2], lane: Lane, by: u64) {
+        match lane {
+            Lane::Reliable => counts[0] += by,
+            Lane::Unreliable => counts[1] += by,
+        }
+    }
+}
+
+macro_rules! drops {
+    ($($(#[doc = $doc:literal])+ $name:ident = $label:literal,)+) => {
+        /// Why a packet or a signal went nowhere.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Drop {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Drop {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The label in metrics.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)+ }
+            }
+        }
+    };
+}
+
+drops! {
+    /// From a peer that is not there any more.
+    StalePeer = "stale_peer",
+    /// On the unreliable lane, before the peer was authenticated.
+    NotAuthenticated = "not_authenticated",
+    /// Larger than the limit.
+    PacketTooLarge = "packet_too_large",
+    /// Cannot be decoded.
+    Malformed = "malformed",
+    /// Of a type that this server does not know, or has no use for.
+    UnknownType = "unknown_type",
+    /// A request on the unreliable lane.
+    WrongLane = "wrong_lane",
+    /// With a topic that is none.
+    BadTopic = "bad_topic",
+    /// A subscription beyond the peer's limit.
+    TooManySubscriptions = "too_many_subscriptions",
+    /// A subscription beyond the server's limit of topics.
+    TooManyTopics = "too_many_topics",
+    /// It had crossed two links already.
+    HopLimit = "hop_limit",
+    /// The frame is larger than the recipient reads.
+    RecipientLimit = "recipient_limit",
+    /// A signal for, or from, nobody that is being set up.
+    StraySignal = "stray_signal",
+    /// A signal while the coordinator is away.
+    UplinkDown = "uplink_down",
+    /// Something only a link may send, or only the coordinator's word allows.
+    NotAllowed = "not_allowed",
+    /// An ERROR from the other side.
+    ErrorReceived = "error_received",
+}
