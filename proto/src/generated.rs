@@ -273,6 +273,9 @@ pub struct ErrorMessage {
     pub retryable: bool,
     #[prost(uint32, tag = "7")]
     pub retry_after_ms: u32,
+    /// The peer that it is about, where there is one.
+    #[prost(uint64, tag = "8")]
+    pub alias: u64,
 }
 /// Server to server: which topics it wants, as a change against the version before.
 /// A snapshot is one or more messages, the first with `snapshot_begin`, the last with

@@ -156,6 +156,21 @@ impl Reason {
             text: self.text().into(),
             retryable: self.retryable(),
             retry_after_ms,
+            alias: 0,
+        };
+        error.encode_to_vec().into()
+    }
+
+    /// An encoded ERROR about the peer with this alias.
+    #[must_use]
+    pub fn error_about_peer(self, alias: u64) -> Bytes {
+        let error = ErrorMessage {
+            r#type: MessageType::Error.into(),
+            code: self.number().into(),
+            text: self.text().into(),
+            retryable: self.retryable(),
+            alias,
+            ..Default::default()
         };
         error.encode_to_vec().into()
     }
@@ -193,5 +208,8 @@ mod tests {
         assert_eq!((error.code, error.id, error.topic.as_str()), (10, 7, "a/b"));
         assert!(error.retryable);
         assert_eq!(error.retry_after_ms, 250);
+        let frame = Reason::PeerUnavailable.error_about_peer(64);
+        let error = ErrorMessage::decode(frame).expect("an ERROR");
+        assert_eq!((error.code, error.alias), (105, 64));
     }
 }
