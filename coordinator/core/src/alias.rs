@@ -1,0 +1,128 @@
+//! Aliases: numbers that fit in a JavaScript number and are given once, also across restarts.
+
+use std::fmt;
+
+/// Names a session, and the peer behind it, on the wire. Newer is higher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Alias(u64);
+
+impl Alias {
+    /// As read from the wire: it may name nobody.
+    #[must_use]
+    pub const fn from_wire(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// As written on the wire.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Alias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which of several coordinators, 0 to 63: they never give the same alias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Instance(u8);
+
+impl Instance {
+    /// `None` above 63.
+    #[must_use]
+    pub const fn new(number: u8) -> Option<Self> {
+        if number < 1 << INSTANCE_BITS {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+}
+
+/// Gives aliases: `((seconds at start << 16) + n) << 6 | instance`, n counting from 1.
+///
+/// A coordinator that gives fewer than 65,536 a second, on average since its start, stays below
+/// every alias that it would give after a restart now.
+#[derive(Debug)]
+pub(crate) struct Allocator {
+    next: u64,
+    instance: Instance,
+}
+
+impl Allocator {
+    /// `started` is in seconds since 2026-01-01.
+    pub(crate) const fn new(started: u64, instance: Instance) -> Self {
+        // 31 bits of seconds last until 2094; a clock beyond that must not collide with it.
+        let started = if started < STARTED_MAX {
+            started
+        } else {
+            STARTED_MAX
+        };
+        Self {
+            next: (started << COUNT_BITS) + 1,
+            instance,
+        }
+    }
+
+    pub(crate) fn allocate(&mut self) -> Alias {
+        let alias = (self.next << INSTANCE_BITS) | u64::from(self.instance.0);
+        self.next += 1;
+        assert!(alias <= JAVASCRIPT_SAFE_MAX, "out of aliases");
+        Alias(alias)
+    }
+
+    /// Whether it has given `alias`, or might have before.
+    pub(crate) const fn is_past(&self, alias: Alias) -> bool {
+        alias.0 >> INSTANCE_BITS < self.next
+    }
+}
+
+/// 2026-01-01T00:00:00Z in seconds since 1970: where the seconds of an alias begin.
+pub const EPOCH_UNIX_SECONDS: u64 = 1_767_225_600;
+
+const COUNT_BITS: u32 = 16;
+const INSTANCE_BITS: u32 = 6;
+const JAVASCRIPT_SAFE_MAX: u64 = (1 << 53) - 1;
+
+/// Leaves the last second's worth of counts as head-room.
+const STARTED_MAX: u64 = (1 << (53 - COUNT_BITS - INSTANCE_BITS)) - 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_rise_and_carry_the_instance() {
+        let instance = Instance::new(5).expect("below 64");
+        let mut allocator = Allocator::new(1, instance);
+        let first = allocator.allocate();
+        assert_eq!(first.number(), ((1 << 16) + 1) << 6 | 5);
+        assert!(allocator.allocate() > first);
+    }
+
+    #[test]
+    fn a_restart_starts_above_all_that_was_given() {
+        let mut before = Allocator::new(100, Instance::default());
+        let last = (0..65_535).map(|_| before.allocate()).last();
+        let after = Allocator::new(101, Instance::default()).allocate();
+        assert!(last.expect("one") < after);
+    }
+
+    #[test]
+    fn instances_have_their_bounds() {
+        assert!(Instance::new(62).is_some());
+        assert!(Instance::new(63).is_some());
+        assert_eq!(Instance::new(64), None);
+    }
+
+    #[test]
+    fn they_fit_in_a_javascript_number() {
+        for started in [STARTED_MAX - 1, STARTED_MAX, STARTED_MAX + 1, u64::MAX] {
+            let mut allocator = Allocator::new(started, Instance::new(63).expect("below 64"));
+            assert!(allocator.allocate().number() < 1 << 53);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What happened, in plain numbers: the shell turns them into metrics.
+
+/// Counted since the start, except where it says "now".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Sessions of clients, now.
+    pub clients: u64,
+    /// Sessions of servers and hubs, now.
+    pub servers: u64,
+    /// Clients that wait for a server to appear, now.
+    pub waiting: u64,
+    /// Signals relayed.
+    pub relayed: u64,
+    /// WELCOMEs.
+    pub welcomes: u64,
+    /// SERVERS.
+    pub server_lists: u64,
+    /// ERRORs about a peer that is not there.
+    pub errors: u64,
+    /// Sessions refused because there is no room for another.
+    pub refused: u64,
+    /// Signals that went nowhere.
+    pub dropped: Dropped,
+}
+
+macro_rules! drops {
+    ($($(#[doc = $doc:literal])+ $field:ident $reason:ident;)+) => {
+        /// Signals that went nowhere, by reason.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub struct Dropped {
+            $($(#[doc = $doc])+ pub $field: u64,)+
+        }
+
+        /// Why a signal went nowhere.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum DropReason {
+            $($(#[doc = $doc])+ $reason,)+
+        }
+
+        impl Dropped {
+            /// Every reason with its count.
+            #[must_use]
+            pub fn by_reason(&self) -> Vec<(DropReason, u64)> {
+                vec![$((DropReason::$reason, self.$field)),+]
+            }
+
+            pub(crate) const fn count(&mut self, reason: DropReason) {
+                match reason {
+                    $(DropReason::$reason => self.$field += 1,)+
+                }
+            }
+        }
+
+        impl DropReason {
+            /// As a metric's label.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$reason => stringify!($field),)+
+                }
+            }
+        }
+    };
+}
+
+drops! {
+    /// No message at all.
+    undecodable Undecodable;
+    /// Of a type that this coordinator does not know.
+    unknown_type UnknownType;
+    /// Of a type that is not relayed.
+    unexpected_type UnexpectedType;
+    /// Larger than a signal may be.
+    too_large TooLarge;
+    /// Faster than the session may signal.
+    rate_limited RateLimited;
+    /// To somebody who is not there.
+    target_gone TargetGone;
+    /// To somebody whom the sender may not reach.
+    target_forbidden TargetForbidden;
+    /// From a session that is closed.
+    session_gone SessionGone;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_counter() {
+        let mut dropped = Dropped::default();
+        for (reason, _) in Dropped::default().by_reason() {
+            dropped.count(reason);
+        }
+        let counts = dropped.by_reason();
+        assert!(counts.iter().all(|&(_, count)| count == 1), "{counts:?}");
+        assert_eq!(DropReason::TargetGone.label(), "target_gone");
+    }
+}

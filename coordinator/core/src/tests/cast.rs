@@ -1,0 +1,138 @@
+//! A coordinator, its sessions, and what each of them has been sent.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::*;
+
+pub(super) struct Cast {
+    pub(super) coordinator: Coordinator,
+    pub(super) now: Instant,
+    inboxes: BTreeMap<SessionId, Vec<Bytes>>,
+    pub(super) closed: BTreeMap<SessionId, Reason>,
+    next: u64,
+}
+
+impl Cast {
+    pub(super) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(super) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config {
+            started: 1_000,
+            seed: 7,
+            ..Config::default()
+        };
+        change(&mut config);
+        Self {
+            coordinator: Coordinator::new(config),
+            now: Instant::now(),
+            inboxes: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            next: 1,
+        }
+    }
+
+    /// Hands in `input`, checks the state, and distributes what comes out.
+    pub(super) fn input(&mut self, input: Input) {
+        self.coordinator.handle_input(self.now, input);
+        self.coordinator.check_invariants();
+        while let Some(output) = self.coordinator.poll_output() {
+            match output {
+                Output::Send { session, bytes } => {
+                    let is_here = self.coordinator.registry.session(session).is_some();
+                    assert!(is_here, "{session:?} is sent to after its end");
+                    self.inboxes.entry(session).or_default().push(bytes);
+                }
+                Output::Close { session, reason } => {
+                    assert_eq!(self.closed.insert(session, reason), None, "closed twice");
+                }
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, role: Role, ours: bool) -> SessionId {
+        let session = SessionId(self.next);
+        self.next += 1;
+        self.input(Input::SessionOpened {
+            session,
+            role,
+            ours,
+        });
+        session
+    }
+
+    /// Opens a session, and reads its WELCOME.
+    pub(super) fn join(&mut self, role: Role, ours: bool) -> (SessionId, WelcomeMessage) {
+        let session = self.open(role, ours);
+        let welcome = self.received::<WelcomeMessage>(session);
+        assert_eq!(welcome.r#type(), MessageType::Welcome);
+        (session, welcome)
+    }
+
+    pub(super) fn client(&mut self) -> (SessionId, u64) {
+        let (session, welcome) = self.join(Role::Client, true);
+        (session, welcome.alias)
+    }
+
+    /// A server of ours, with everything that its arrival set off already read by all.
+    pub(super) fn server(&mut self) -> (SessionId, u64) {
+        let (session, welcome) = self.join(Role::CommunicationServer, true);
+        self.forget();
+        (session, welcome.alias)
+    }
+
+    pub(super) fn close(&mut self, session: SessionId) {
+        self.input(Input::SessionClosed { session });
+    }
+
+    pub(super) fn signal(&mut self, session: SessionId, message: &impl Message) {
+        self.bytes(session, message.encode_to_vec());
+    }
+
+    pub(super) fn bytes(&mut self, session: SessionId, bytes: Vec<u8>) {
+        let bytes = bytes.into();
+        self.input(Input::Signal { session, bytes });
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.input(Input::Tick);
+    }
+
+    /// The oldest signal that `session` has not read.
+    pub(super) fn received<M: Message + Default>(&mut self, session: SessionId) -> M {
+        M::decode(self.next_bytes(session)).expect("a message")
+    }
+
+    pub(super) fn next_bytes(&mut self, session: SessionId) -> Bytes {
+        let inbox = self.inboxes.entry(session).or_default();
+        assert!(!inbox.is_empty(), "{session:?} has nothing to read");
+        inbox.remove(0)
+    }
+
+    /// How many signals `session` has not read.
+    pub(super) fn unread(&self, session: SessionId) -> usize {
+        self.inboxes.get(&session).map_or(0, Vec::len)
+    }
+
+    /// Everybody reads everything.
+    pub(super) fn forget(&mut self) {
+        self.inboxes.clear();
+    }
+
+    pub(super) fn dropped(&self) -> Dropped {
+        self.coordinator.stats().dropped
+    }
+}
+
+pub(super) fn connect(to_alias: u64) -> ConnectMessage {
+    ConnectMessage {
+        r#type: MessageType::Connect.into(),
+        to_alias,
+        ..Default::default()
+    }
+}

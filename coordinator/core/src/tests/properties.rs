@@ -1,0 +1,178 @@
+//! Any sequence of inputs, against a simple model of who is there.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use proptest::prelude::*;
+use proto::{MessageHeader, WebRtcMessage};
+
+use super::{cast::connect, *};
+
+#[derive(Debug, Clone)]
+enum Op {
+    Open(Role, bool),
+    /// The n-th of all sessions ever opened.
+    Close(usize),
+    /// From the n-th session to the m-th, of a type that may be anything.
+    Signal(usize, usize, i32),
+    Connect(usize, usize),
+    Garbage(usize, Vec<u8>),
+    Pass(u16),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let role = prop_oneof![
+        Just(Role::Client),
+        Just(Role::CommunicationServer),
+        Just(Role::CommunicationServerHub),
+    ];
+    prop_oneof![
+        3 => (role, any::<bool>()).prop_map(|(role, ours)| Op::Open(role, ours)),
+        1 => any::<usize>().prop_map(Op::Close),
+        4 => (any::<usize>(), any::<usize>(), -2..40).prop_map(|(n, m, t)| Op::Signal(n, m, t)),
+        2 => (any::<usize>(), any::<usize>()).prop_map(|(n, m)| Op::Connect(n, m)),
+        1 => (any::<usize>(), prop::collection::vec(any::<u8>(), 0..64))
+            .prop_map(|(n, bytes)| Op::Garbage(n, bytes)),
+        1 => any::<u16>().prop_map(Op::Pass),
+    ]
+}
+
+/// Somebody who was ever let in.
+struct Known {
+    session: SessionId,
+    alias: u64,
+    role: Role,
+    open: bool,
+}
+
+#[derive(Default)]
+struct Model {
+    known: Vec<Known>,
+    /// Who has sent CONNECT to whom, by alias.
+    contacts: BTreeMap<(u64, u64), ()>,
+}
+
+impl Model {
+    fn at(&self, n: usize) -> Option<&Known> {
+        self.known.get(n % self.known.len().max(1))
+    }
+
+    /// Checks a relayed signal: from somebody who is open, stamped truly, along an allowed pair.
+    fn check(&self, to: SessionId, from_alias: u64, from_role: i32) {
+        let by_alias = |alias| self.known.iter().find(move |known| known.alias == alias);
+        let from = by_alias(from_alias).expect("a known sender");
+        let to = self.known.iter().find(|known| known.session == to);
+        let to = to.expect("a known target");
+        assert!(from.open && to.open);
+        assert_eq!(from.role, Role::try_from(from_role).expect("a role"));
+        match (is_server(from.role), is_server(to.role)) {
+            (true, false) => assert!(self.contacts.contains_key(&(to.alias, from.alias))),
+            (from_server, to_server) => assert!(from_server || to_server),
+        }
+    }
+}
+
+fn run(ops: Vec<Op>) {
+    let mut cast = Cast::with(|config| {
+        config.limits.clients_max = 6;
+        config.limits.servers_max = 4;
+    });
+    let mut model = Model::default();
+    for op in ops {
+        match op {
+            Op::Open(role, ours) => {
+                let session = cast.open(role, ours);
+                if cast.closed.remove(&session).is_none() {
+                    let welcome = cast.received::<WelcomeMessage>(session);
+                    let last = model.known.last().map_or(0, |known| known.alias);
+                    assert!(welcome.alias > last);
+                    model.known.push(Known {
+                        session,
+                        alias: welcome.alias,
+                        role,
+                        open: true,
+                    });
+                }
+            }
+            Op::Close(n) => {
+                if let Some(known) = model.at(n) {
+                    let session = known.session;
+                    cast.close(session);
+                    let known = model
+                        .known
+                        .iter_mut()
+                        .find(|known| known.session == session);
+                    known.expect("it is known").open = false;
+                }
+            }
+            Op::Signal(n, m, kind) => {
+                if let (Some(from), Some(to)) = (model.at(n), model.at(m)) {
+                    let signal = WebRtcMessage {
+                        r#type: kind,
+                        from_alias: 1,
+                        to_alias: to.alias,
+                        from_role: Role::CommunicationServerHub.into(),
+                        data: Bytes::from_static(b"{}"),
+                    };
+                    cast.signal(from.session, &signal);
+                }
+            }
+            Op::Connect(n, m) => {
+                if let (Some(from), Some(to)) = (model.at(n), model.at(m)) {
+                    let pair = (from.alias, to.alias);
+                    cast.signal(from.session, &connect(to.alias));
+                    model.contacts.insert(pair, ());
+                }
+            }
+            Op::Garbage(n, bytes) => {
+                if let Some(from) = model.at(n) {
+                    cast.bytes(from.session, bytes);
+                }
+            }
+            Op::Pass(ms) => cast.pass(Duration::from_millis(ms.into())),
+        }
+        read_all(&mut cast, &model);
+    }
+}
+
+fn read_all(cast: &mut Cast, model: &Model) {
+    let sessions = model.known.iter().map(|known| known.session);
+    for session in sessions.collect::<Vec<_>>() {
+        while cast.unread(session) > 0 {
+            let bytes = cast.next_bytes(session);
+            let header = MessageHeader::decode(bytes.clone()).expect("a message");
+            match header.r#type() {
+                MessageType::Connect => {
+                    let connect = ConnectMessage::decode(bytes).expect("a CONNECT");
+                    model.check(session, connect.from_alias, connect.from_role);
+                }
+                MessageType::WebrtcOffer
+                | MessageType::WebrtcAnswer
+                | MessageType::WebrtcIceCandidate => {
+                    let signal = WebRtcMessage::decode(bytes).expect("a signal");
+                    model.check(session, signal.from_alias, signal.from_role);
+                }
+                MessageType::ConnectionRefused | MessageType::Servers | MessageType::Error => {}
+                other => panic!("{other:?} is not the coordinator's to send"),
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_keeps_the_rules(ops in prop::collection::vec(op(), 0..120)) {
+        run(ops);
+    }
+
+    #[test]
+    fn any_bytes_are_answered_by_silence(bytes: Vec<u8>) {
+        let mut cast = Cast::new();
+        let (server, _) = cast.server();
+        let (client, _) = cast.client();
+        cast.bytes(client, bytes.clone());
+        cast.bytes(server, bytes);
+        prop_assert_eq!(cast.closed.len(), 0);
+        // At most each gets an ERROR about a CONNECT to nobody.
+        prop_assert!(cast.unread(client) <= 1 && cast.unread(server) <= 1);
+    }
+}
