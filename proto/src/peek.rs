@@ -96,6 +96,63 @@ impl<'a> TopicPacket<'a> {
     }
 }
 
+/// A TOPIC_FW or TOPIC_IDENTITY_FW packet, borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForwardPacket<'a> {
+    /// TOPIC_IDENTITY_FW, rather than TOPIC_FW.
+    pub with_identity: bool,
+    /// The publisher.
+    pub from_alias: u64,
+    /// The publisher's identity, verified by the server.
+    pub identity: &'a [u8],
+    /// The publisher's role, verified by the server.
+    pub role: i32,
+    /// The application's bytes.
+    pub body: &'a [u8],
+    /// Empty from a server of 2019.
+    pub topic: &'a str,
+    /// The publisher's count, 0 for none.
+    pub seq: u64,
+}
+
+impl<'a> ForwardPacket<'a> {
+    /// Reads a TOPIC_FW or TOPIC_IDENTITY_FW packet; `None` when it is neither or malformed.
+    #[must_use]
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let with_identity = match message_type(bytes)? {
+            MessageType::TopicFw => false,
+            MessageType::TopicIdentityFw => true,
+            _ => return None,
+        };
+        let mut packet = Self {
+            with_identity,
+            from_alias: 0,
+            identity: &[],
+            role: 0,
+            body: &[],
+            topic: "",
+            seq: 0,
+        };
+        for field in Fields(bytes) {
+            let field = field?;
+            match (field.number, field.value, with_identity) {
+                (2, Value::Varint(value), _) => packet.from_alias = value,
+                (3, Value::Bytes(value), false) | (5, Value::Bytes(value), true) => {
+                    packet.body = value;
+                }
+                (3, Value::Bytes(value), true) => packet.identity = value,
+                (4, Value::Varint(value), true) => packet.role = truncate(value),
+                (16, Value::Bytes(value), _) => packet.topic = std::str::from_utf8(value).ok()?,
+                (17, Value::Varint(value), _) => packet.seq = value,
+                // A known field with another wire type is not this message.
+                (2 | 3 | 16 | 17, ..) | (4 | 5, _, true) => return None,
+                _ => {}
+            }
+        }
+        Some(packet)
+    }
+}
+
 /// The fields of a message, one after the other; `None` where the bytes are no message.
 struct Fields<'a>(&'a [u8]);
 
@@ -183,6 +240,7 @@ const fn truncate(value: u64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::{Forward, Origin};
     use crate::{Message, TopicIdentityMessage, TopicMessage};
     use bytes::Bytes;
     use proptest::prelude::*;
@@ -222,6 +280,27 @@ mod tests {
         }
 
         #[test]
+        fn reads_forwarded_packets(
+            with_identity: bool, alias: u64, topic in "[a-z/]{0,20}", body: Vec<u8>, seq: u64,
+        ) {
+            let published = TopicPacket {
+                with_identity, from_alias: 0, topic: &topic, identity: &[], role: 0, body: &body,
+                hops: 0, seq,
+            };
+            let origin = Origin { alias, identity: b"ann", role: 1 };
+            let forward = Forward::new(&published, origin);
+            let (identity, role): (&[u8], i32) = if with_identity { (b"ann", 1) } else { (b"", 0) };
+            let mut expected = ForwardPacket {
+                with_identity, from_alias: alias, identity, role, body: &body, topic: &topic, seq,
+            };
+            let bytes = forward.with_topic();
+            prop_assert_eq!(ForwardPacket::decode(&bytes), Some(expected));
+            (expected.topic, expected.seq) = ("", 0);
+            let bytes = forward.without_topic();
+            prop_assert_eq!(ForwardPacket::decode(&bytes), Some(expected));
+        }
+
+        #[test]
         fn agrees_with_prost_on_arbitrary_bytes(tail: Vec<u8>) {
             for kind in [0x09_u8, 0x0b] {
                 let mut bytes = vec![0x08, kind];
@@ -242,6 +321,7 @@ mod tests {
         fn never_panics(bytes: Vec<u8>) {
             let _type = message_type(&bytes);
             let _packet = TopicPacket::decode(&bytes);
+            let _packet = ForwardPacket::decode(&bytes);
         }
     }
 
