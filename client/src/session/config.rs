@@ -1,0 +1,112 @@
+//! What a session can be told, with the defaults and their reasons.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use proto::limits;
+
+/// Settings of one session. Every field has a default that suits an interactive program.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Body of AUTH, usually the token's bytes. May be empty.
+    pub auth_body: Bytes,
+    /// Source of all jitter: the same seed and inputs give the same outputs.
+    pub seed: u64,
+    /// From the signalling socket's opening to WELCOME. 10 s.
+    pub welcome_timeout: Duration,
+    /// From CONNECT to READY; then the peer is abandoned for a fresh one on the next server. 10 s.
+    pub connect_timeout: Duration,
+    /// From AUTH to READY; a server that has not sent one by then speaks the 2019 protocol. 2 s.
+    pub ready_timeout: Duration,
+    /// From SUBSCRIBE or UNSUBSCRIBE to its answer on a live peer. 10 s.
+    pub request_timeout: Duration,
+    /// Between two PINGs on the reliable lane; `None` sends none. 5 s.
+    pub ping_interval: Option<Duration>,
+    /// How long to wait before the next try.
+    pub backoff: Backoff,
+    /// What becomes of reliable publications made while there is no peer.
+    pub offline: Offline,
+    /// Topics that may be wanted at a time.
+    pub subscriptions_max: usize,
+    /// Requests that may wait for an answer at a time.
+    pub requests_max: usize,
+    /// Topics whose packets are counted by `seq`; packets on further topics carry none. 4,096.
+    pub counted_topics_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            auth_body: Bytes::new(),
+            seed: 0,
+            welcome_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            ready_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(10),
+            ping_interval: Some(Duration::from_secs(5)),
+            backoff: Backoff::default(),
+            offline: Offline::default(),
+            subscriptions_max: limits::SUBSCRIPTIONS_MAX,
+            requests_max: 256,
+            counted_topics_max: 4_096,
+        }
+    }
+}
+
+/// Waits between tries: doubling from `first` to `max`, each drawn from the upper half of its
+/// step, so that clients that lost the same server do not return together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// Longest first wait. 500 ms.
+    pub first: Duration,
+    /// Longest wait of all. 15 s.
+    pub max: Duration,
+    /// A peer that lived this long resets the series. 5 s.
+    pub reset_after: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(500),
+            max: Duration::from_secs(15),
+            reset_after: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What becomes of reliable publications made while there is no peer. Unreliable ones are always
+/// dropped and counted: when a new peer stands they are old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offline {
+    /// They fail at once.
+    Fail,
+    /// They wait, in order, and go out when the next peer is ready.
+    Queue {
+        /// Encoded packets.
+        count_max: usize,
+        /// Their bytes together.
+        bytes_max: usize,
+        /// What gives way when either is reached.
+        overflow: Overflow,
+    },
+}
+
+impl Default for Offline {
+    fn default() -> Self {
+        Self::Queue {
+            count_max: 1_024,
+            bytes_max: 256 * 1024,
+            overflow: Overflow::RejectNew,
+        }
+    }
+}
+
+/// Which publication gives way when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// The new one fails.
+    RejectNew,
+    /// The oldest are dropped and counted until the new one fits.
+    DropOldest,
+}

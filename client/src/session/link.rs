@@ -1,0 +1,387 @@
+//! The server's side of a session: one peer from CONNECT to its end, and what is said on it.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use proto::{
+    AckMessage, AuthMessage, ErrorMessage, Lane, Message as _, MessageType, PingMessage,
+    ReadyMessage, Reason, Role, frame, limits, peek,
+};
+
+use super::{
+    Event, Identity, Message, Output, PeerId, Session, event::ServerError,
+    signalling::ERRORS_THAT_CLOSE_NOTHING, subscriptions, timers::Timer,
+};
+
+/// How far a peer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// CONNECT is sent.
+    AwaitingOffer,
+    /// The offer has come; ICE, DTLS and the channels are on their way.
+    Opening,
+    /// The reliable lane is open and AUTH is sent.
+    Authenticating,
+    /// The server has taken us in.
+    Ready,
+}
+
+/// One peer, from CONNECT to its end.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) server: u64,
+    /// Ours, as the server knows it: the signalling session may have another one meanwhile.
+    pub(super) alias: u64,
+    pub(super) peer: Option<PeerId>,
+    pub(super) phase: Phase,
+    /// Open lanes.
+    lanes: [bool; 2],
+    /// The server speaks more than the 2019 protocol.
+    pub(super) speaks_ours: bool,
+    /// The reliable lane takes nothing more for now.
+    pub(super) congested: bool,
+    pub(super) packet_bytes_max: usize,
+    /// The PING that is not echoed yet.
+    ping: Option<(f64, Instant)>,
+    pub(super) rtt: Option<Duration>,
+}
+
+impl Link {
+    pub(super) const fn new(server: u64, alias: u64) -> Self {
+        Self {
+            server,
+            alias,
+            peer: None,
+            phase: Phase::AwaitingOffer,
+            lanes: [false; 2],
+            speaks_ours: false,
+            congested: false,
+            packet_bytes_max: limits::PACKET_BYTES_MAX,
+            ping: None,
+            rtt: None,
+        }
+    }
+
+    pub(super) fn offered(&mut self, peer: PeerId) {
+        self.peer = Some(peer);
+        self.phase = Phase::Opening;
+        self.lanes = [false; 2];
+    }
+
+    pub(super) fn is_open(&self, lane: Lane) -> bool {
+        self.lanes.get(lane.index()).copied().unwrap_or(false)
+    }
+}
+
+impl Session {
+    pub(super) fn handle_lane_opened(&mut self, now: Instant, peer: PeerId, lane: Lane) {
+        let Some(link) = self.link.as_mut().filter(|link| link.peer == Some(peer)) else {
+            self.stats.dropped.stale += 1;
+            return;
+        };
+        if let Some(open) = link.lanes.get_mut(lane.index()) {
+            *open = true;
+        }
+        if lane != Lane::Reliable || link.phase != Phase::Opening {
+            return;
+        }
+        link.phase = Phase::Authenticating;
+        self.timers
+            .set(Timer::Ready, now + self.config.ready_timeout);
+        let auth = AuthMessage {
+            r#type: MessageType::Auth.into(),
+            role: Role::Client.into(),
+            body: self.config.auth_body.clone(),
+            capabilities: frame::capabilities(false),
+        };
+        self.send_reliable(auth.encode_to_vec().into());
+    }
+
+    pub(super) fn handle_packet(&mut self, now: Instant, peer: PeerId, lane: Lane, bytes: &Bytes) {
+        let phase = match &self.link {
+            Some(link) if link.peer == Some(peer) => link.phase,
+            _ => {
+                self.stats.dropped.stale += 1;
+                return;
+            }
+        };
+        let Some(raw_type) = peek::raw_type(bytes) else {
+            self.stats.dropped.malformed += 1;
+            return;
+        };
+        let understood = match MessageType::try_from(raw_type) {
+            Ok(MessageType::TopicFw | MessageType::TopicIdentityFw) if phase == Phase::Ready => {
+                self.handle_forward(lane, bytes)
+            }
+            Ok(MessageType::Ready) if lane == Lane::Reliable => {
+                ReadyMessage::decode(&bytes[..]).is_ok_and(|ready| self.handle_ready(now, &ready))
+            }
+            Ok(MessageType::Ack) if phase == Phase::Ready => {
+                AckMessage::decode(&bytes[..]).is_ok_and(|ack| self.handle_ack(ack.id))
+            }
+            Ok(MessageType::Error) => {
+                ErrorMessage::decode(&bytes[..]).is_ok_and(|error| self.handle_error(now, error))
+            }
+            Ok(MessageType::Ping) if phase == Phase::Ready => {
+                PingMessage::decode(&bytes[..]).is_ok_and(|ping| self.handle_echo(now, ping.time))
+            }
+            _ => {
+                self.stats.dropped.unexpected += 1;
+                return;
+            }
+        };
+        if !understood {
+            self.stats.dropped.malformed += 1;
+        }
+    }
+
+    pub(super) fn handle_peer_closed(&mut self, now: Instant, peer: PeerId, reason: Reason) {
+        if !matches!(&self.link, Some(link) if link.peer == Some(peer)) {
+            self.stats.dropped.stale += 1;
+            return;
+        }
+        if let Some(link) = &mut self.link {
+            // Nothing is left to be closed.
+            link.peer = None;
+        }
+        self.lose_link(now, reason, Duration::ZERO);
+    }
+
+    pub(super) fn handle_congestion(&mut self, peer: PeerId, congested: bool) {
+        match self.link.as_mut().filter(|link| link.peer == Some(peer)) {
+            Some(link) => link.congested = congested,
+            None => self.stats.dropped.stale += 1,
+        }
+        self.flush_queue();
+    }
+
+    /// A server has taken us in: with READY, or, being of 2019, without a word.
+    pub(super) fn enter_ready(&mut self, now: Instant, ready: Option<&ReadyMessage>) {
+        let Some(link) = &mut self.link else {
+            return;
+        };
+        link.phase = Phase::Ready;
+        link.speaks_ours = ready.is_some();
+        link.packet_bytes_max = ready.map_or(limits::PACKET_BYTES_MAX_2019, packet_bytes_max);
+        if let Some(ready) = ready
+            && ready.alias != 0
+        {
+            link.alias = ready.alias;
+        }
+        let connected = Event::Connected {
+            alias: link.alias,
+            server: link.server,
+        };
+        self.timers.stop(Timer::Connect);
+        self.timers.stop(Timer::Ready);
+        self.timers
+            .set(Timer::Settled, now + self.config.backoff.reset_after);
+        self.servers.clear();
+        self.stats.connects += 1;
+        self.emit(connected);
+        self.ask_everything(now);
+        self.flush_queue();
+        self.ping(now);
+    }
+
+    /// Tells the server the whole wanted set, in the way that it understands.
+    fn ask_everything(&mut self, now: Instant) {
+        let Some(link) = &self.link else {
+            return;
+        };
+        if link.speaks_ours {
+            let deadline = now + self.config.request_timeout;
+            let packet_bytes_max = link.packet_bytes_max;
+            for frame in self
+                .subscriptions
+                .ask_everything(packet_bytes_max, deadline)
+            {
+                self.send_reliable(frame);
+            }
+        } else if self.subscriptions.topics().len() > 0 {
+            self.send_list_2019();
+        }
+    }
+
+    /// Sends the whole set to a server of 2019, which answers nothing: what is asked is done.
+    pub(super) fn send_list_2019(&mut self) {
+        match subscriptions::list_2019(self.subscriptions.topics()) {
+            Some(frame) => self.send_reliable(frame),
+            None => {
+                self.stats.dropped.topic_list_too_large += 1;
+                self.emit(Event::Error(ServerError::of(Reason::BadTopicList, "")));
+            }
+        }
+        for request in self.subscriptions.finish_all() {
+            self.emit(Event::Answered {
+                request,
+                result: Ok(()),
+            });
+        }
+    }
+
+    /// This attempt leads nowhere: the next server, with a fresh peer.
+    pub(super) fn fail_attempt(&mut self, now: Instant, reason: Reason) {
+        self.stats.attempts_failed += 1;
+        self.note_failed_server();
+        self.drop_link();
+        self.try_next_server(now, reason);
+    }
+
+    /// The peer is gone, or as good as gone.
+    fn lose_link(&mut self, now: Instant, reason: Reason, least: Duration) {
+        if !matches!(&self.link, Some(link) if link.phase == Phase::Ready) {
+            return self.fail_attempt(now, reason);
+        }
+        self.stats.disconnects += 1;
+        self.note_failed_server();
+        self.drop_link();
+        self.emit(Event::Disconnected { reason });
+        // The servers that WELCOME named are as old as the session: ask again.
+        self.retry(now, reason, least);
+    }
+
+    pub(super) fn drop_link(&mut self) {
+        for timer in [Timer::Connect, Timer::Ready, Timer::Ping, Timer::Settled] {
+            self.timers.stop(timer);
+        }
+        if let Some(Link {
+            peer: Some(peer), ..
+        }) = self.link.take()
+        {
+            self.outputs.push_back(Output::ClosePeer { peer });
+        }
+        self.forget_asked();
+    }
+
+    pub(super) fn ping(&mut self, now: Instant) {
+        let Some(interval) = self.config.ping_interval else {
+            return;
+        };
+        let Some(link) = self.link.as_mut().filter(|link| link.phase == Phase::Ready) else {
+            return;
+        };
+        self.timers.set(Timer::Ping, now + interval);
+        // On a reliable lane the echo comes or the peer is lost: one at a time is enough.
+        if link.ping.is_some() {
+            return;
+        }
+        let time = now.duration_since(self.started).as_secs_f64() * 1000.0;
+        link.ping = Some((time, now));
+        let ping = PingMessage {
+            r#type: MessageType::Ping.into(),
+            time,
+        };
+        self.send_reliable(ping.encode_to_vec().into());
+    }
+
+    pub(super) fn send_reliable(&mut self, frame: Bytes) {
+        if let Some(Link {
+            peer: Some(peer), ..
+        }) = self.link
+        {
+            self.outputs.push_back(Output::Send {
+                peer,
+                lane: Lane::Reliable,
+                frame,
+            });
+        }
+    }
+
+    fn handle_ready(&mut self, now: Instant, ready: &ReadyMessage) -> bool {
+        let Some(link) = &mut self.link else {
+            return false;
+        };
+        match link.phase {
+            Phase::Authenticating => self.enter_ready(now, Some(ready)),
+            // It was slow: taken for a server of 2019, and told everything in that way.
+            Phase::Ready if !link.speaks_ours => {
+                link.speaks_ours = true;
+                link.packet_bytes_max = packet_bytes_max(ready);
+            }
+            _ => self.stats.dropped.unexpected += 1,
+        }
+        true
+    }
+
+    fn handle_ack(&mut self, id: u32) -> bool {
+        let answer = self.subscriptions.answer(id, Ok(()));
+        self.tell(answer);
+        true
+    }
+
+    fn handle_error(&mut self, now: Instant, error: ErrorMessage) -> bool {
+        let reason = Reason::from_number(error.code);
+        let least = Duration::from_millis(error.retry_after_ms.into());
+        if error.id != 0 {
+            let answer = self
+                .subscriptions
+                .answer(error.id, Err(ServerError::from_wire(error)));
+            self.tell(answer);
+            return true;
+        }
+        match reason {
+            Some(reason) if reason.number() < ERRORS_THAT_CLOSE_NOTHING => {
+                if reason.retryable() {
+                    self.lose_link(now, reason, least);
+                } else {
+                    self.stop(reason);
+                }
+            }
+            _ => self.emit(Event::Error(ServerError::from_wire(error))),
+        }
+        true
+    }
+
+    fn handle_echo(&mut self, now: Instant, time: f64) -> bool {
+        let Some(link) = &mut self.link else {
+            return false;
+        };
+        match link
+            .ping
+            .take_if(|(sent, _)| sent.to_bits() == time.to_bits())
+        {
+            Some((_, sent)) => link.rtt = Some(now.saturating_duration_since(sent)),
+            None => self.stats.dropped.unexpected += 1,
+        }
+        true
+    }
+
+    fn handle_forward(&mut self, lane: Lane, bytes: &Bytes) -> bool {
+        let Some(packet) = peek::ForwardPacket::decode(bytes) else {
+            return false;
+        };
+        let topic = if packet.topic.is_empty() {
+            None
+        } else {
+            let wanted = self.subscriptions.wanted(packet.topic);
+            if wanted.is_none() {
+                self.stats.dropped.unwanted += 1;
+                return true;
+            }
+            wanted
+        };
+        self.stats.delivered += 1;
+        let identity = packet.with_identity.then(|| Identity {
+            bytes: bytes.slice_ref(packet.identity),
+            role: packet.role,
+        });
+        self.emit(Event::Message(Message {
+            from_alias: packet.from_alias,
+            topic,
+            seq: packet.seq,
+            lane,
+            body: bytes.slice_ref(packet.body),
+            identity,
+        }));
+        true
+    }
+}
+
+/// A server that says no limit has the usual one; none takes more than a channel carries.
+fn packet_bytes_max(ready: &ReadyMessage) -> usize {
+    match usize::try_from(ready.packet_limit) {
+        Ok(limit @ 1..) => limit.min(limits::CHANNEL_MESSAGE_BYTES_MAX),
+        _ => limits::PACKET_BYTES_MAX,
+    }
+}

@@ -1,0 +1,376 @@
+//! The coordinator's side of a session: its socket, WELCOME and SERVERS, and the signals that
+//! make a peer.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use proto::{
+    ConnectMessage, ConnectionRefusedMessage, ConnectionRefusedReason, ErrorMessage, Message as _,
+    MessageType, Reason, Role, ServerState, ServersMessage, WebRtcMessage, WelcomeMessage, limits,
+    peek,
+};
+
+use super::{
+    Event, Output, PeerId, Session, SignalKind, SocketId,
+    link::{Link, Phase},
+    timers::Timer,
+};
+
+/// The signalling socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signalling {
+    Down,
+    Dialing(SocketId),
+    /// Open, and WELCOME has not come.
+    Open(SocketId),
+    Welcomed {
+        socket: SocketId,
+        alias: u64,
+        /// The coordinator announced capabilities, so SERVERS can be hoped for.
+        speaks_ours: bool,
+    },
+}
+
+/// The servers that the coordinator named, and what we know about them.
+#[derive(Debug, Default)]
+pub(super) struct Servers {
+    /// Not tried yet, best first.
+    untried: VecDeque<u64>,
+    /// Tried since the coordinator named them.
+    tried: bool,
+    /// The last one that failed: it is tried last.
+    failed: Option<u64>,
+    /// The refusal that the coordinator announced before it closes.
+    refusal: Option<Reason>,
+}
+
+impl Servers {
+    /// One of them took us in: what is left of the list is soon out of date.
+    pub(super) fn clear(&mut self) {
+        self.untried.clear();
+        self.failed = None;
+    }
+
+    fn replace(&mut self, named: impl IntoIterator<Item = u64>) {
+        self.untried.clear();
+        self.tried = false;
+        for server in named.into_iter().take(limits::AVAILABLE_SERVERS_MAX) {
+            if !self.untried.contains(&server) {
+                self.untried.push_back(server);
+            }
+        }
+        if self.untried.front().copied() == self.failed && self.untried.len() > 1 {
+            self.untried.rotate_left(1);
+        }
+    }
+}
+
+impl Signalling {
+    fn socket(self) -> Option<SocketId> {
+        match self {
+            Self::Down => None,
+            Self::Dialing(socket) | Self::Open(socket) | Self::Welcomed { socket, .. } => {
+                Some(socket)
+            }
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn dial(&mut self) {
+        self.hang_up();
+        self.stats.dials += 1;
+        let socket = SocketId(self.stats.dials);
+        self.signalling = Signalling::Dialing(socket);
+        self.outputs.push_back(Output::Dial { socket });
+    }
+
+    pub(super) fn hang_up(&mut self) {
+        self.timers.stop(Timer::Welcome);
+        self.servers.untried.clear();
+        self.servers.refusal = None;
+        if let Some(socket) = self.signalling.socket() {
+            self.signalling = Signalling::Down;
+            self.outputs.push_back(Output::HangUp { socket });
+        }
+    }
+
+    /// Leaves the coordinator and comes back after a wait of at least `least`: a fresh WELCOME
+    /// names servers that are alive now.
+    pub(super) fn retry(&mut self, now: Instant, reason: Reason, least: Duration) {
+        self.hang_up();
+        let after = self.backoff.next(least);
+        self.timers.set(Timer::Dial, now + after);
+        if self.link.is_none() {
+            self.emit(Event::Retrying { reason, after });
+        }
+    }
+
+    pub(super) fn handle_signalling_opened(&mut self, now: Instant, socket: SocketId) {
+        if self.signalling == Signalling::Dialing(socket) {
+            self.signalling = Signalling::Open(socket);
+            self.timers
+                .set(Timer::Welcome, now + self.config.welcome_timeout);
+        } else {
+            self.stats.dropped.stale += 1;
+        }
+    }
+
+    pub(super) fn handle_signalling_closed(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        reason: Option<Reason>,
+    ) {
+        if self.signalling.socket() != Some(socket) {
+            self.stats.dropped.stale += 1;
+            return;
+        }
+        let announced = self.servers.refusal.take();
+        let reason = reason.or(announced).unwrap_or(Reason::TransportClosed);
+        if !reason.retryable() {
+            return self.stop(reason);
+        }
+        self.signalling = Signalling::Down;
+        // A peer that has its offer may still come up by itself; one without it cannot.
+        if matches!(&self.link, Some(link) if link.phase == Phase::AwaitingOffer) {
+            self.stats.attempts_failed += 1;
+            self.drop_link();
+        }
+        self.retry(now, reason, Duration::ZERO);
+    }
+
+    pub(super) fn handle_signal(&mut self, now: Instant, socket: SocketId, bytes: Bytes) {
+        if self.signalling.socket() != Some(socket) {
+            self.stats.dropped.stale += 1;
+            return;
+        }
+        let Some(raw_type) = peek::raw_type(&bytes) else {
+            self.stats.dropped.malformed += 1;
+            return;
+        };
+        let decoded = match MessageType::try_from(raw_type) {
+            Ok(MessageType::Welcome) => {
+                WelcomeMessage::decode(bytes).map(|welcome| self.handle_welcome(now, &welcome))
+            }
+            Ok(MessageType::Servers) => {
+                ServersMessage::decode(bytes).map(|servers| self.handle_servers(now, &servers))
+            }
+            Ok(MessageType::WebrtcOffer) => {
+                WebRtcMessage::decode(bytes).map(|offer| self.handle_offer(offer))
+            }
+            Ok(MessageType::WebrtcIceCandidate) => {
+                WebRtcMessage::decode(bytes).map(|candidate| self.handle_candidate(candidate))
+            }
+            Ok(MessageType::ConnectionRefused) => ConnectionRefusedMessage::decode(bytes)
+                .map(|refused| self.handle_refused(now, &refused)),
+            Ok(MessageType::Error) => {
+                ErrorMessage::decode(bytes).map(|error| self.handle_signal_error(now, error))
+            }
+            _ => {
+                self.stats.dropped.unexpected += 1;
+                return;
+            }
+        };
+        if decoded.is_err() {
+            self.stats.dropped.malformed += 1;
+        }
+    }
+
+    pub(super) fn handle_local_signal(&mut self, peer: PeerId, kind: SignalKind, data: Bytes) {
+        let server = match &self.link {
+            Some(link) if link.peer == Some(peer) => link.server,
+            _ => {
+                self.stats.dropped.stale += 1;
+                return;
+            }
+        };
+        let kind = match kind {
+            SignalKind::Answer => MessageType::WebrtcAnswer,
+            SignalKind::Candidate => MessageType::WebrtcIceCandidate,
+            // The server makes the offer.
+            SignalKind::Offer => {
+                self.stats.dropped.unexpected += 1;
+                return;
+            }
+        };
+        let message = WebRtcMessage {
+            r#type: kind.into(),
+            to_alias: server,
+            data,
+            ..Default::default()
+        };
+        self.send_signal(message.encode_to_vec().into());
+    }
+
+    /// Asks the next server for an offer; when none is left, goes back for other servers.
+    pub(super) fn try_next_server(&mut self, now: Instant, reason: Reason) {
+        let Signalling::Welcomed {
+            alias, speaks_ours, ..
+        } = self.signalling
+        else {
+            // The way back to the coordinator is already under way.
+            return;
+        };
+        let Some(server) = self.servers.untried.pop_front() else {
+            // Nobody there at all: the coordinator says when somebody comes.
+            if self.servers.tried || !speaks_ours {
+                self.retry(now, reason, Duration::ZERO);
+            }
+            return;
+        };
+        self.servers.tried = true;
+        self.stats.attempts += 1;
+        self.link = Some(Link::new(server, alias));
+        self.timers
+            .set(Timer::Connect, now + self.config.connect_timeout);
+        let connect = ConnectMessage {
+            r#type: MessageType::Connect.into(),
+            to_alias: server,
+            ..Default::default()
+        };
+        self.send_signal(connect.encode_to_vec().into());
+    }
+
+    /// The server of the link that just failed is not the first choice of the next try.
+    pub(super) fn note_failed_server(&mut self) {
+        if let Some(link) = &self.link {
+            self.servers.failed = Some(link.server);
+        }
+    }
+
+    fn handle_welcome(&mut self, now: Instant, welcome: &WelcomeMessage) {
+        let Signalling::Open(socket) = self.signalling else {
+            self.stats.dropped.unexpected += 1;
+            return;
+        };
+        self.timers.stop(Timer::Welcome);
+        self.signalling = Signalling::Welcomed {
+            socket,
+            alias: welcome.alias,
+            speaks_ours: !welcome.capabilities.is_empty(),
+        };
+        match &self.link {
+            Some(link) if link.phase >= Phase::Authenticating => return,
+            // What the server says to our former alias does not reach us.
+            Some(_) => {
+                self.stats.attempts_failed += 1;
+                self.drop_link();
+            }
+            None => {}
+        }
+        self.servers
+            .replace(welcome.available_servers.iter().copied());
+        self.try_next_server(now, Reason::PeerUnavailable);
+    }
+
+    fn handle_servers(&mut self, now: Instant, servers: &ServersMessage) {
+        if self.link.is_some() {
+            return;
+        }
+        let offered = servers.entries.iter().filter(|entry| {
+            entry.role == i32::from(Role::CommunicationServer)
+                && entry.state == i32::from(ServerState::Live)
+        });
+        self.servers.replace(offered.map(|entry| entry.alias));
+        self.try_next_server(now, Reason::PeerUnavailable);
+    }
+
+    fn handle_offer(&mut self, offer: WebRtcMessage) {
+        let peer = match &self.link {
+            Some(link) if link.server == offer.from_alias && link.phase <= Phase::Opening => {
+                link.peer
+            }
+            _ => {
+                self.stats.dropped.unexpected += 1;
+                return;
+            }
+        };
+        // A server makes one offer per CONNECT and forgets the one before: the newest counts.
+        if let Some(peer) = peer {
+            self.outputs.push_back(Output::ClosePeer { peer });
+        }
+        self.peers_opened += 1;
+        let peer = PeerId(self.peers_opened);
+        if let Some(link) = &mut self.link {
+            link.offered(peer);
+        }
+        self.outputs.push_back(Output::OpenPeer { peer });
+        let kind = SignalKind::Offer;
+        self.outputs.push_back(Output::RemoteSignal {
+            peer,
+            kind,
+            data: offer.data,
+        });
+    }
+
+    fn handle_candidate(&mut self, candidate: WebRtcMessage) {
+        match &self.link {
+            Some(Link {
+                server,
+                peer: Some(peer),
+                ..
+            }) if *server == candidate.from_alias => {
+                let (peer, kind) = (*peer, SignalKind::Candidate);
+                self.outputs.push_back(Output::RemoteSignal {
+                    peer,
+                    kind,
+                    data: candidate.data,
+                });
+            }
+            _ => self.stats.dropped.unexpected += 1,
+        }
+    }
+
+    fn handle_refused(&mut self, now: Instant, refused: &ConnectionRefusedMessage) {
+        match &self.link {
+            Some(link) if link.server == refused.from_alias && link.phase <= Phase::Opening => {}
+            _ => {
+                self.stats.dropped.unexpected += 1;
+                return;
+            }
+        }
+        let named = Reason::from_number(refused.code);
+        let reason = named.unwrap_or(match ConnectionRefusedReason::try_from(refused.reason) {
+            Ok(ConnectionRefusedReason::ServerFull) => Reason::ServerFull,
+            Ok(ConnectionRefusedReason::AuthFailed) => Reason::Unauthenticated,
+            _ => Reason::PeerUnavailable,
+        });
+        if reason.retryable() {
+            self.fail_attempt(now, reason);
+        } else {
+            self.stop(reason);
+        }
+    }
+
+    fn handle_signal_error(&mut self, now: Instant, error: ErrorMessage) {
+        let reason = Reason::from_number(error.code);
+        let awaiting = matches!(&self.link, Some(link) if link.phase == Phase::AwaitingOffer);
+        match reason {
+            // CONNECT went nowhere. (Later it is about a candidate, and the deadline decides.)
+            Some(Reason::PeerUnavailable) if awaiting => {
+                self.fail_attempt(now, Reason::PeerUnavailable);
+            }
+            Some(Reason::PeerUnavailable) => {}
+            // A refusal: the close follows.
+            Some(reason) if reason.number() < ERRORS_THAT_CLOSE_NOTHING => {
+                self.servers.refusal = Some(reason);
+            }
+            _ => self.emit(Event::Error(super::event::ServerError::from_wire(error))),
+        }
+    }
+
+    fn send_signal(&mut self, bytes: Bytes) {
+        if let Signalling::Welcomed { socket, .. } = self.signalling {
+            self.outputs.push_back(Output::Signal { socket, bytes });
+        } else {
+            self.stats.dropped.stale += 1;
+        }
+    }
+}
+
+/// Reasons below this number close a session or a peer.
+pub(super) const ERRORS_THAT_CLOSE_NOTHING: u16 = 100;

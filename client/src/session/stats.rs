@@ -1,0 +1,49 @@
+//! Plain counts of what a session did; whoever drives it makes metrics of them.
+
+/// Everything counted since the session began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Signalling sockets asked for.
+    pub dials: u64,
+    /// CONNECTs sent.
+    pub attempts: u64,
+    /// Attempts that ended before READY.
+    pub attempts_failed: u64,
+    /// Times that a server took us in.
+    pub connects: u64,
+    /// Peers lost after that.
+    pub disconnects: u64,
+    /// Publications handed to a lane, including those that waited.
+    pub published: u64,
+    /// Publications that waited for a peer.
+    pub queued: u64,
+    /// Messages given to the application.
+    pub delivered: u64,
+    /// What was dropped, and why.
+    pub dropped: Dropped,
+}
+
+/// Counts of what was dropped, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Unreliable publications made while the lane was not open.
+    pub unreliable_offline: u64,
+    /// Queued publications that gave way to newer ones.
+    pub queue_overflow: u64,
+    /// Queued publications that were larger than the next server's limit.
+    pub queue_too_large: u64,
+    /// Publications still queued when the session ended.
+    pub queue_stopped: u64,
+    /// Publications without a count, because too many topics have one.
+    pub uncounted: u64,
+    /// Packets and signals that could not be decoded.
+    pub malformed: u64,
+    /// Packets and signals of a type that is not known, or not expected here.
+    pub unexpected: u64,
+    /// Inputs about a socket or a peer that is no longer ours.
+    pub stale: u64,
+    /// Messages on a topic that was unsubscribed meanwhile.
+    pub unwanted: u64,
+    /// Topic lists too large for a server of 2019.
+    pub topic_list_too_large: u64,
+}

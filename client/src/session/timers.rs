@@ -1,0 +1,71 @@
+//! The deadlines of a session: a fixed table, one place for each.
+
+use std::time::Instant;
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// The next signalling socket.
+    Dial,
+    /// WELCOME on the open socket.
+    Welcome,
+    /// READY since CONNECT.
+    Connect,
+    /// READY since AUTH.
+    Ready,
+    /// The next PING.
+    Ping,
+    /// The peer has lived long enough to count as good.
+    Settled,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Timers([Option<Instant>; Timer::ALL.len()]);
+
+impl Timer {
+    const ALL: [Self; 6] = [
+        Self::Dial,
+        Self::Welcome,
+        Self::Connect,
+        Self::Ready,
+        Self::Ping,
+        Self::Settled,
+    ];
+}
+
+impl Timers {
+    pub(super) fn set(&mut self, timer: Timer, deadline: Instant) {
+        self.place(timer).replace(deadline);
+    }
+
+    pub(super) fn stop(&mut self, timer: Timer) {
+        self.place(timer).take();
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0 = Default::default();
+    }
+
+    /// The earliest deadline.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.iter().flatten().min().copied()
+    }
+
+    /// Takes one timer that is due, in the order of the table.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
+        Timer::ALL.into_iter().find(|&timer| {
+            self.place(timer)
+                .take_if(|deadline| *deadline <= now)
+                .is_some()
+        })
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::as_conversions,
+        reason = "the table has a place for every variant"
+    )]
+    fn place(&mut self, timer: Timer) -> &mut Option<Instant> {
+        &mut self.0[timer as usize]
+    }
+}
