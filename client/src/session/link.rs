@@ -93,6 +93,7 @@ impl Session {
             role: Role::Client.into(),
             body: self.config.auth_body.clone(),
             capabilities: frame::capabilities(false),
+            ..Default::default()
         };
         self.send_reliable(auth.encode_to_vec().into());
     }

@@ -348,13 +348,15 @@ impl Session {
 
     fn handle_signal_error(&mut self, now: Instant, error: ErrorMessage) {
         let reason = Reason::from_number(error.code);
-        let awaiting = matches!(&self.link, Some(link) if link.phase == Phase::AwaitingOffer);
         match reason {
-            // CONNECT went nowhere. (Later it is about a candidate, and the deadline decides.)
-            Some(Reason::PeerUnavailable) if awaiting => {
-                self.fail_attempt(now, Reason::PeerUnavailable);
-            }
-            Some(Reason::PeerUnavailable) => {}
+            // Our signals go nowhere. Once the server has answered, the deadline decides: the
+            // peer may come up without another signal.
+            Some(Reason::PeerUnavailable) => match &self.link {
+                Some(link) if link.phase == Phase::AwaitingOffer && link.server == error.alias => {
+                    self.fail_attempt(now, Reason::PeerUnavailable);
+                }
+                _ => {}
+            },
             // A refusal: the close follows.
             Some(reason) if reason.number() < ERRORS_THAT_CLOSE_NOTHING => {
                 self.servers.refusal = Some(reason);
