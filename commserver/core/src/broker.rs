@@ -1,12 +1,37 @@
 //! The broker: takes inputs apart and moves things between the modules.
 
+mod admission;
+mod links;
+mod packets;
+mod requests;
+mod signals;
+
 use std::{collections::VecDeque, time::Instant};
 
-use crate::{Config, Input, Output, Stats};
+use bytes::Bytes;
+use proto::{Lane, Reason};
+use smallvec::smallvec;
+
+use crate::{
+    Config, Delivery, Drop, Input, Output, PeerId, Stats,
+    interest::Announcer,
+    io::Recipients,
+    mesh::Mesh,
+    peers::{Peers, Stage, State},
+    topics::{Change, TopicTable},
+};
 
 /// One communication server. See the crate's documentation for how it is driven.
 #[derive(Debug)]
 pub struct Broker {
+    config: Config,
+    started: Instant,
+    peers: Peers,
+    topics: TopicTable,
+    announcer: Announcer,
+    mesh: Mesh,
+    uplink: bool,
+    shutting_down: bool,
     outputs: VecDeque<Output>,
     stats: Stats,
 }
@@ -14,15 +39,48 @@ pub struct Broker {
 impl Broker {
     /// A server without peers, whose coordinator is not reached yet.
     #[must_use]
-    pub fn new(_now: Instant, _config: Config) -> Self {
+    pub fn new(now: Instant, config: Config) -> Self {
+        let limits = &config.limits;
         Self {
+            started: now,
+            peers: Peers::default(),
+            topics: TopicTable::new(limits.topics_max, config.seed),
+            announcer: Announcer::new(config.timings.interest_window, limits.topics_max),
+            mesh: Mesh::new(&config.timings, limits.links_max, config.seed),
+            uplink: false,
+            shutting_down: false,
             outputs: VecDeque::new(),
             stats: Stats::default(),
+            config,
         }
     }
 
     /// Takes something that happened. Never fails; bad bytes are counted.
-    pub fn handle_input(&mut self, _now: Instant, _input: Input) {}
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Tick => {}
+            Input::UplinkOpened => self.uplink = true,
+            Input::UplinkClosed => {
+                self.uplink = false;
+                self.mesh.unreachable();
+            }
+            Input::Signal(bytes) => self.handle_signal(now, &bytes),
+            Input::LocalSignal { peer, kind, data } => self.pass_signal_on(peer, kind, data),
+            Input::PeerOpened { peer } => self.handle_opened(now, peer),
+            Input::Packet { peer, lane, bytes } => self.handle_packet(now, peer, lane, bytes),
+            Input::PeerClosed { peer, reason } => self.handle_closed(now, peer, reason),
+            Input::SlowConsumer { peer } => self.close(now, peer, Reason::SlowConsumer),
+            Input::Authenticated {
+                peer,
+                result,
+                proof,
+            } => self.handle_verdict(now, peer, result, proof),
+            Input::Proof { peer, body } => self.handle_proof(now, peer, body),
+            Input::ProofVerified { peer, valid } => self.handle_proof_verdict(now, peer, valid),
+            Input::Shutdown => self.shut_down(now),
+        }
+        self.advance(now);
+    }
 
     /// The next thing to do. To be called until `None` after every input or batch of inputs.
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -31,8 +89,13 @@ impl Broker {
 
     /// When `Input::Tick` is due, if ever.
     #[must_use]
-    pub const fn next_deadline(&self) -> Option<Instant> {
-        None
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [
+            self.peers.next_deadline(),
+            self.announcer.next_deadline(),
+            self.mesh.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// What was counted so far.
@@ -44,12 +107,154 @@ impl Broker {
     /// Our alias: the one of the last WELCOME.
     #[must_use]
     pub const fn alias(&self) -> Option<u64> {
-        None
+        self.mesh.own()
+    }
+
+    /// Does what is due by now.
+    fn advance(&mut self, now: Instant) {
+        if self.next_deadline().is_some_and(|due| due <= now) {
+            while let Some(peer) = self.peers.pop_expired(now) {
+                self.handle_expired(now, peer);
+            }
+            self.announce(now);
+            self.dial_due(now);
+        }
+        self.stats.clients = self.peers.clients();
+        self.stats.clients_ready = self.peers.clients_ready();
+        self.stats.links = self.peers.links_len();
+        self.stats.topics = self.topics.len();
+        self.stats.subscriptions = self.topics.subscriptions();
+    }
+
+    fn handle_closed(&mut self, now: Instant, id: PeerId, reason: Reason) {
+        if let Some(peer) = self.peers.get(id)
+            && let (State::Signalling, false) = (&peer.state, peer.dialed)
+            && reason == Reason::ServerFull
+        {
+            // The shell has no room for it, whatever the limit here says.
+            self.refuse(peer.alias, reason);
+        }
+        self.forget(now, id, reason);
+    }
+
+    fn handle_expired(&mut self, now: Instant, id: PeerId) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        match &peer.state {
+            State::Signalling => self.close(now, id, Reason::HandshakeTimeout),
+            State::Authenticating(Stage::Ready, _) => self.handle_silent_server(now, id),
+            State::Authenticating(..) => self.close(now, id, Reason::AuthTimeout),
+            State::Ready(_) => {}
+        }
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        self.shutting_down = true;
+        self.mesh.unreachable();
+        let ids: Vec<PeerId> = self.peers.ids().collect();
+        for id in ids {
+            self.close(now, id, Reason::ShuttingDown);
+        }
+    }
+
+    // --- what several parts need ---
+
+    /// Sends one frame to one peer on the reliable lane.
+    fn send(&mut self, peer: PeerId, frame: Bytes) {
+        self.deliver(smallvec![peer], Lane::Reliable, frame);
+    }
+
+    fn deliver(&mut self, recipients: Recipients, lane: Lane, frame: Bytes) {
+        if !recipients.is_empty() {
+            self.outputs.push_back(Output::Deliver(Delivery {
+                recipients,
+                lane,
+                frame,
+            }));
+        }
+    }
+
+    fn send_error(&mut self, peer: PeerId, reason: Reason, id: u32, topic: &str) {
+        *self.stats.errors.entry(reason).or_default() += 1;
+        self.send(peer, reason.error_about(id, topic, None));
+    }
+
+    /// Closes a peer, which is told why if it can hear it.
+    fn close(&mut self, now: Instant, id: PeerId, reason: Reason) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        if !matches!(peer.state, State::Signalling) {
+            self.send_error(id, reason, 0, "");
+        }
+        let peer = id;
+        self.outputs.push_back(Output::ClosePeer { peer, reason });
+        self.forget(now, id, reason);
+    }
+
+    /// Removes a peer that is closed, and everything that hung on it.
+    fn forget(&mut self, now: Instant, id: PeerId, reason: Reason) {
+        let Some(peer) = self.peers.remove(id) else {
+            return;
+        };
+        let mut link = crate::peers::is_server(peer.stamp);
+        if let State::Ready(ready) = &peer.state {
+            link = ready.is_link();
+            let announcer = &mut self.announcer;
+            self.topics.remove_peer(id, |change| {
+                if let Change::Interest(topic) = change {
+                    announcer.mark(now, topic);
+                }
+            });
+        }
+        let counts = if link {
+            &mut self.stats.links_closed
+        } else {
+            &mut self.stats.peers_closed
+        };
+        *counts.entry(reason).or_default() += 1;
+        self.note_standing(now, peer.alias);
+    }
+
+    /// Tells the mesh how it stands with an alias.
+    fn note_standing(&mut self, now: Instant, alias: u64) {
+        let standing = self.peers.standing(alias);
+        self.mesh.set_standing(now, alias, standing);
+    }
+
+    fn drop_one(&mut self, why: Drop) {
+        self.stats.drop_one(why);
     }
 
     /// Walks the whole state.
     ///
     /// # Panics
     /// When something does not hold that must.
-    pub const fn check_invariants(&self) {}
+    pub fn check_invariants(&self) {
+        let limits = &self.config.limits;
+        self.peers.check_invariants(limits);
+        self.topics
+            .check_invariants(|id| Some(self.peers.ready(id)?.form()));
+        self.announcer
+            .check_invariants(|topic| self.topics.is_wanted(topic));
+        self.mesh
+            .check_invariants(|alias| self.peers.standing(alias));
+        for id in self.peers.ids() {
+            let is_client = self.peers.ready(id).is_some_and(|ready| !ready.is_link());
+            if is_client {
+                let count = self.topics.count_of_peer(id);
+                assert!(
+                    count <= limits.subscriptions_max,
+                    "subscriptions are bounded"
+                );
+                for topic in self.topics.of_peer(id) {
+                    assert!(
+                        self.announcer.covers(topic),
+                        "{topic} is or will be announced"
+                    );
+                }
+            }
+        }
+    }
 }

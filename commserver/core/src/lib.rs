@@ -17,10 +17,18 @@
 //! assert_eq!(broker.next_deadline(), None);
 //! ```
 
+pub mod backoff;
 mod broker;
 mod config;
+mod hashing;
+mod hold;
+mod interest;
 mod io;
+mod mesh;
+mod peers;
+mod router;
 mod stats;
+mod topics;
 
 pub use broker::Broker;
 pub use config::{Config, Limits, Timings};

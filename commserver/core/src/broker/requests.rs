@@ -1,0 +1,138 @@
+//! What peers ask for: SUBSCRIPTION, which replaces the whole set, SUBSCRIBE and UNSUBSCRIBE, which
+//! change it and are answered.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use proto::{
+    AckMessage, Message, MessageType, Reason, SubscribeMessage, SubscriptionMessage,
+    UnsubscribeMessage, limits, topic, topic_list,
+};
+use rustc_hash::FxHashSet;
+
+use super::Broker;
+use crate::{Drop, PeerId, topics::Change};
+
+impl Broker {
+    /// Replaces the peer's set of topics.
+    pub(super) fn handle_subscription(&mut self, now: Instant, id: PeerId, bytes: &Bytes) {
+        let Some(ready) = self.peers.ready(id) else {
+            return;
+        };
+        let is_link = ready.is_link();
+        let bytes_max = if is_link {
+            limits::SERVER_TOPIC_LIST_BYTES_MAX
+        } else {
+            limits::CLIENT_TOPIC_LIST_BYTES_MAX
+        };
+        let Ok(message) = SubscriptionMessage::decode(bytes.clone()) else {
+            self.drop_one(Drop::Malformed);
+            return self.complain(id, is_link, Reason::Malformed, 0, "");
+        };
+        let Ok(list) = topic_list::decode(message.format, &message.topics, bytes_max) else {
+            self.drop_one(Drop::Malformed);
+            return self.complain(id, is_link, Reason::BadTopicList, 0, "");
+        };
+        let wanted: FxHashSet<&str> = list.topics().collect();
+        let topics_before = self.topics.of_peer(id);
+        let ended: Vec<_> = topics_before
+            .filter(|&topic| !wanted.contains(&**topic))
+            .cloned()
+            .collect();
+        for topic in ended {
+            self.unsubscribe(now, id, &topic);
+        }
+        if is_link {
+            for topic in list.topics() {
+                self.add_interest(id, topic);
+            }
+        } else {
+            self.subscribe_all(now, id, list.topics(), 0);
+        }
+    }
+
+    /// Adds topics to the peer's set.
+    pub(super) fn handle_subscribe(&mut self, now: Instant, id: PeerId, bytes: &Bytes) {
+        let Ok(message) = SubscribeMessage::decode(&bytes[..]) else {
+            self.drop_one(Drop::Malformed);
+            return self.complain(id, false, Reason::Malformed, 0, "");
+        };
+        let topics = message.entries.iter().map(|entry| entry.topic.as_str());
+        if self.subscribe_all(now, id, topics, message.id) {
+            self.acknowledge(id, message.id);
+        }
+    }
+
+    /// Takes topics from the peer's set. One that is not in it is no mistake.
+    pub(super) fn handle_unsubscribe(&mut self, now: Instant, id: PeerId, bytes: &Bytes) {
+        let Ok(message) = UnsubscribeMessage::decode(&bytes[..]) else {
+            self.drop_one(Drop::Malformed);
+            return self.complain(id, false, Reason::Malformed, 0, "");
+        };
+        for entry in &message.entries {
+            self.unsubscribe(now, id, &entry.topic);
+        }
+        self.acknowledge(id, message.id);
+    }
+
+    fn acknowledge(&mut self, peer: PeerId, id: u32) {
+        let ack = AckMessage {
+            r#type: MessageType::Ack.into(),
+            id,
+        };
+        self.send(peer, ack.encode_to_vec().into());
+    }
+
+    /// Subscribes a client to all of these that it may; the first that it may not is named in the
+    /// one ERROR that answers. Says whether all went well.
+    fn subscribe_all<'a>(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        topics: impl Iterator<Item = &'a str>,
+        request: u32,
+    ) -> bool {
+        let mut first_wrong = None;
+        for topic in topics {
+            if let Err((why, drop)) = self.subscribe(now, id, topic) {
+                self.drop_one(drop);
+                first_wrong.get_or_insert((why, topic));
+            }
+        }
+        if let Some((why, topic)) = first_wrong {
+            self.send_error(id, why, request, named(topic));
+        }
+        first_wrong.is_none()
+    }
+
+    fn subscribe(&mut self, now: Instant, id: PeerId, topic: &str) -> Result<(), (Reason, Drop)> {
+        let limits = &self.config.limits;
+        topic::validate(topic, limits.topic_bytes_max)
+            .map_err(|_| (Reason::BadTopic, Drop::BadTopic))?;
+        let full = self.topics.count_of_peer(id) >= limits.subscriptions_max;
+        if full && !self.topics.contains(id, topic) {
+            return Err((Reason::TooManySubscriptions, Drop::TooManySubscriptions));
+        }
+        let Some(ready) = self.peers.ready(id) else {
+            return Ok(());
+        };
+        match self.topics.add(id, ready.form(), topic) {
+            Ok(Change::Interest(topic)) => self.announcer.mark(now, topic),
+            Ok(_) => {}
+            Err(_) => return Err((Reason::TooManyTopics, Drop::TooManyTopics)),
+        }
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, now: Instant, id: PeerId, topic: &str) {
+        if let Change::Interest(topic) = self.topics.remove(id, topic) {
+            self.announcer.mark(now, topic);
+        }
+    }
+}
+
+/// A topic as an ERROR names it: a wrong one may be of any length, so its start has to do.
+pub(super) fn named(topic: &str) -> &str {
+    let end = topic.floor_char_boundary(limits::TOPIC_BYTES_MAX);
+    topic.get(..end).unwrap_or_default()
+}

@@ -1,0 +1,273 @@
+//! Signals: what the coordinator says and passes on, and what our peers' engines want passed on.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use proto::{
+    ConnectMessage, ConnectionRefusedMessage, ConnectionRefusedReason, Message, MessageType,
+    Reason, RenamedMessage, Role, ServersMessage, WebRtcMessage, WelcomeMessage, peek,
+};
+
+use super::Broker;
+use crate::{
+    Drop, Output, Pair, PeerId, SignalKind,
+    peers::{State, is_server},
+};
+
+impl Broker {
+    pub(super) fn handle_signal(&mut self, now: Instant, bytes: &Bytes) {
+        let handled = match peek::message_type(bytes) {
+            Some(MessageType::Welcome) => {
+                WelcomeMessage::decode(&bytes[..]).map(|message| self.handle_welcome(now, &message))
+            }
+            Some(MessageType::Servers) => {
+                ServersMessage::decode(&bytes[..]).map(|message| self.handle_servers(now, &message))
+            }
+            Some(MessageType::Connect) => {
+                ConnectMessage::decode(&bytes[..]).map(|message| self.handle_connect(now, &message))
+            }
+            Some(MessageType::WebrtcOffer) => WebRtcMessage::decode(&bytes[..])
+                .map(|message| self.handle_remote_signal(SignalKind::Offer, message)),
+            Some(MessageType::WebrtcAnswer) => WebRtcMessage::decode(&bytes[..])
+                .map(|message| self.handle_remote_signal(SignalKind::Answer, message)),
+            Some(MessageType::WebrtcIceCandidate) => WebRtcMessage::decode(&bytes[..])
+                .map(|message| self.handle_remote_signal(SignalKind::Candidate, message)),
+            Some(MessageType::ConnectionRefused) => ConnectionRefusedMessage::decode(&bytes[..])
+                .map(|message| self.handle_refused(now, &message)),
+            Some(MessageType::Error) => {
+                self.drop_one(Drop::ErrorReceived);
+                return;
+            }
+            _ => {
+                self.drop_one(Drop::UnknownType);
+                return;
+            }
+        };
+        if handled.is_err() {
+            self.drop_one(Drop::Malformed);
+        }
+    }
+
+    fn handle_welcome(&mut self, now: Instant, welcome: &WelcomeMessage) {
+        if self.shutting_down {
+            return;
+        }
+        self.uplink = true;
+        let renamed = self.mesh.own().is_some_and(|own| own != welcome.alias);
+        self.mesh.welcome(welcome.alias);
+        if renamed {
+            self.tell_new_alias(welcome.alias);
+        }
+        self.list_servers(now, &welcome.available_servers);
+    }
+
+    fn handle_servers(&mut self, now: Instant, servers: &ServersMessage) {
+        if !self.mesh.accepts(servers.version) {
+            return;
+        }
+        let entries = servers.entries.iter();
+        let listed: Vec<u64> = entries
+            .filter(|entry| is_server(entry.role()))
+            .map(|entry| entry.alias)
+            .collect();
+        self.list_servers(now, &listed);
+    }
+
+    /// A server that is new here may be an old acquaintance, renamed: when some link leads to an
+    /// alias that is not listed any more, it gets the time to say so before it is dialed.
+    fn list_servers(&mut self, now: Instant, listed: &[u64]) {
+        let unlisted = |alias: u64| !listed.contains(&alias);
+        let mut links = self.peers.links();
+        let stranded = links.any(|(peer, ready)| ready.hello.ours && unlisted(peer.alias));
+        let pause = if stranded {
+            RENAME_PAUSE
+        } else {
+            Duration::ZERO
+        };
+        let peers = &self.peers;
+        let standing = |alias| peers.standing(alias);
+        self.mesh.list(now, listed.iter().copied(), pause, standing);
+    }
+
+    fn tell_new_alias(&mut self, alias: u64) {
+        let links = self.peers.links().filter(|(_, ready)| ready.hello.ours);
+        let recipients = links.map(|(peer, _)| peer.id).collect();
+        self.deliver(recipients, proto::Lane::Reliable, renamed_frame(alias));
+    }
+
+    /// Somebody wants an offer from us.
+    fn handle_connect(&mut self, now: Instant, connect: &ConnectMessage) {
+        let (alias, stamp) = (connect.from_alias, connect.from_role());
+        let Some(own) = self.mesh.own().filter(|&own| alias != own && alias != 0) else {
+            return self.drop_one(Drop::StraySignal);
+        };
+        if let Err(reason) = self.admit(alias, stamp) {
+            return self.refuse(alias, reason);
+        }
+        if let Some(pending) = self.peers.slots(alias).pending {
+            let ours = self.peers.get(pending).is_some_and(|peer| peer.dialed);
+            if ours && own > alias {
+                // Both dialed: the higher one's dial wins, and the other side knows it too.
+                return self.drop_one(Drop::StraySignal);
+            }
+            self.close(now, pending, Reason::Replaced);
+        }
+        let acceptor = if connect.to_alias == 0 {
+            own
+        } else {
+            connect.to_alias
+        };
+        let pair = Pair {
+            dialer: alias,
+            acceptor,
+        };
+        self.open_peer(now, pair, false, stamp);
+    }
+
+    /// Whether there is room for another peer under this alias.
+    fn admit(&self, alias: u64, stamp: Role) -> Result<(), Reason> {
+        let limits = &self.config.limits;
+        let full = if is_server(stamp) {
+            self.peers.servers() >= limits.links_max
+        } else {
+            self.peers.clients() >= limits.peers_max
+        };
+        let slots = self.peers.slots(alias);
+        // A peer that comes again takes its own place.
+        let known = slots.pending.or(slots.current).is_some();
+        if self.shutting_down {
+            Err(Reason::ShuttingDown)
+        } else if full && !known {
+            Err(Reason::ServerFull)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn refuse(&mut self, alias: u64, reason: Reason) {
+        *self.stats.refusals.entry(reason).or_default() += 1;
+        let message = ConnectionRefusedMessage {
+            r#type: MessageType::ConnectionRefused.into(),
+            from_alias: self.mesh.own().unwrap_or_default(),
+            to_alias: alias,
+            reason: match reason {
+                Reason::ServerFull => ConnectionRefusedReason::ServerFull.into(),
+                _ => ConnectionRefusedReason::UnknownReason.into(),
+            },
+            data: Bytes::new(),
+            code: reason.number().into(),
+        };
+        self.signal(&message);
+    }
+
+    pub(super) fn open_peer(&mut self, now: Instant, pair: Pair, dial: bool, stamp: Role) {
+        let Some(peer) = self.peers.insert(pair, dial, stamp) else {
+            return;
+        };
+        let timeout = self.config.timings.handshake_timeout;
+        self.peers.expect_within(peer, now, timeout);
+        let alias = if dial { pair.acceptor } else { pair.dialer };
+        self.outputs
+            .push_back(Output::OpenPeer { peer, alias, dial });
+        self.note_standing(now, alias);
+    }
+
+    pub(super) fn dial_due(&mut self, now: Instant) {
+        while let Some(acceptor) = self.mesh.poll_dial(now) {
+            let Some(dialer) = self.mesh.own() else {
+                return;
+            };
+            self.stats.dials += 1;
+            self.open_peer(
+                now,
+                Pair { dialer, acceptor },
+                true,
+                Role::CommunicationServer,
+            );
+            self.signal(&ConnectMessage {
+                r#type: MessageType::Connect.into(),
+                from_alias: dialer,
+                to_alias: acceptor,
+                from_role: 0,
+            });
+        }
+    }
+
+    /// Passes on what an engine wants its remote side to have.
+    pub(super) fn pass_signal_on(&mut self, id: PeerId, kind: SignalKind, data: Bytes) {
+        let Some(peer) = self.peers.get(id) else {
+            return self.drop_one(Drop::StalePeer);
+        };
+        let (from_alias, to_alias) = if peer.dialed {
+            (peer.pair.dialer, peer.pair.acceptor)
+        } else {
+            (peer.pair.acceptor, peer.pair.dialer)
+        };
+        let kind = match kind {
+            SignalKind::Offer => MessageType::WebrtcOffer,
+            SignalKind::Answer => MessageType::WebrtcAnswer,
+            SignalKind::Candidate => MessageType::WebrtcIceCandidate,
+        };
+        self.signal(&WebRtcMessage {
+            r#type: kind.into(),
+            from_alias,
+            to_alias,
+            data,
+            from_role: 0,
+        });
+    }
+
+    /// Hands an engine what its remote side wants it to have: the peer being set up in the
+    /// direction that fits, or for a late candidate the one that is there.
+    fn handle_remote_signal(&mut self, kind: SignalKind, message: WebRtcMessage) {
+        let slots = self.peers.slots(message.from_alias);
+        let mut ids = [slots.pending, slots.current].into_iter().flatten();
+        let peer = ids.find_map(|id| self.peers.get(id)).filter(|peer| {
+            let signalling = matches!(peer.state, State::Signalling);
+            match kind {
+                SignalKind::Offer => peer.dialed && signalling,
+                SignalKind::Answer => !peer.dialed && signalling,
+                SignalKind::Candidate => true,
+            }
+        });
+        let Some(peer) = peer.map(|peer| peer.id) else {
+            return self.drop_one(Drop::StraySignal);
+        };
+        let data = message.data;
+        self.outputs
+            .push_back(Output::RemoteSignal { peer, kind, data });
+    }
+
+    /// The server that we dialed does not want us, for now.
+    fn handle_refused(&mut self, now: Instant, message: &ConnectionRefusedMessage) {
+        let pending = self.peers.slots(message.from_alias).pending;
+        let dialed = pending.filter(|&id| self.peers.get(id).is_some_and(|peer| peer.dialed));
+        let Some(id) = dialed else {
+            return self.drop_one(Drop::StraySignal);
+        };
+        let reason = Reason::from_number(message.code).unwrap_or(Reason::ServerFull);
+        self.close(now, id, reason);
+    }
+
+    fn signal(&mut self, message: &impl Message) {
+        if self.uplink {
+            let bytes = message.encode_to_vec().into();
+            self.outputs.push_back(Output::Signal(bytes));
+        } else {
+            self.drop_one(Drop::UplinkDown);
+        }
+    }
+}
+
+/// RENAMED, with our alias of now.
+pub(super) fn renamed_frame(alias: u64) -> Bytes {
+    let message = RenamedMessage {
+        r#type: MessageType::Renamed.into(),
+        alias,
+    };
+    message.encode_to_vec().into()
+}
+
+/// A link's RENAMED and the coordinator's list race each other over paths of a few hundred
+/// milliseconds at most; nobody misses this link meanwhile.
+const RENAME_PAUSE: Duration = Duration::from_secs(1);

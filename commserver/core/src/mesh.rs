@@ -1,0 +1,180 @@
+//! Which servers there are, which of them we dial, and when.
+//!
+//! One link per pair. The higher alias dials, so the newcomer comes to those that are there; should
+//! that not work out, the lower one dials too, after three pauses. Redials go on for ever, while
+//! the coordinator lists the server.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
+
+use crate::{Timings, backoff::Backoff};
+
+/// The servers that the coordinator lists, ourselves apart.
+#[derive(Debug)]
+pub(crate) struct Mesh {
+    own: Option<u64>,
+    /// Whether the coordinator is there to pass our signals on.
+    reachable: bool,
+    /// The version of the last SERVERS since the last WELCOME.
+    version: Option<u64>,
+    targets_max: usize,
+    targets: BTreeMap<u64, Target>,
+    /// The earliest of their dues.
+    next: Option<Instant>,
+    redial: Backoff,
+    rng: Xoshiro256PlusPlus,
+}
+
+/// How it stands between us and a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A link is current.
+    Linked,
+    /// A peer is being set up that may become a link.
+    Pending,
+    /// Neither.
+    Apart,
+}
+
+#[derive(Debug)]
+struct Target {
+    backoff: Backoff,
+    /// When to look whether to dial; `None` while there is a link or an attempt at one.
+    due: Option<Instant>,
+}
+
+impl Mesh {
+    pub(crate) fn new(timings: &Timings, targets_max: usize, seed: u64) -> Self {
+        Self {
+            own: None,
+            reachable: false,
+            version: None,
+            targets_max,
+            targets: BTreeMap::new(),
+            next: None,
+            redial: Backoff::new(timings.redial_min, timings.redial_max),
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+        }
+    }
+
+    /// Our alias, since the first WELCOME.
+    pub(crate) const fn own(&self) -> Option<u64> {
+        self.own
+    }
+
+    /// The coordinator is there and knows us under this alias. The versions of its lists count anew.
+    pub(crate) fn welcome(&mut self, own: u64) {
+        self.own = Some(own);
+        self.reachable = true;
+        self.version = None;
+    }
+
+    /// Nobody passes our signals on for now: no dial is made until the next WELCOME.
+    pub(crate) const fn unreachable(&mut self) {
+        self.reachable = false;
+    }
+
+    /// Whether this is news: a list (with the version of its SERVERS) older than the last is not.
+    pub(crate) fn accepts(&mut self, version: u64) -> bool {
+        let news = self.reachable && self.version.is_none_or(|last| version > last);
+        if news {
+            self.version = Some(version);
+        }
+        news
+    }
+
+    /// The servers there are now. New ones are looked at after `pause`, unless there is a link,
+    /// or an attempt at one.
+    pub(crate) fn list(
+        &mut self,
+        now: Instant,
+        listed: impl Iterator<Item = u64>,
+        pause: Duration,
+        standing: impl Fn(u64) -> Standing,
+    ) {
+        let mut before = std::mem::take(&mut self.targets);
+        let listed = listed.filter(|&alias| Some(alias) != self.own && alias != 0);
+        for alias in listed.take(self.targets_max) {
+            let target = before.remove(&alias).unwrap_or_else(|| Target {
+                backoff: self.redial.clone(),
+                due: (standing(alias) == Standing::Apart).then_some(now + pause),
+            });
+            self.targets.insert(alias, target);
+        }
+        self.find_next();
+    }
+
+    /// How it stands with a server: a link, an attempt at one, or neither, which is to be changed.
+    pub(crate) fn set_standing(&mut self, now: Instant, alias: u64, standing: Standing) {
+        let Some(target) = self.targets.get_mut(&alias) else {
+            return;
+        };
+        match standing {
+            Standing::Linked => {
+                target.due = None;
+                target.backoff.reset();
+            }
+            Standing::Pending => target.due = None,
+            Standing::Apart => {
+                if target.due.is_none() {
+                    target.due = Some(now + target.backoff.step(&mut self.rng));
+                }
+            }
+        }
+        self.find_next();
+    }
+
+    /// The next server to dial now, if any: to be called until `None`.
+    pub(crate) fn poll_dial(&mut self, now: Instant) -> Option<u64> {
+        let own = self.own.filter(|_| self.reachable)?;
+        let mut dial = None;
+        for (&alias, target) in &mut self.targets {
+            if target.due.is_none_or(|due| due > now) {
+                continue;
+            }
+            if alias > own && target.backoff.attempts() < PAUSES_OF_THE_LOWER {
+                target.due = Some(now + target.backoff.step(&mut self.rng));
+                continue;
+            }
+            target.due = None;
+            dial = Some(alias);
+            break;
+        }
+        self.find_next();
+        dial
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.next.filter(|_| self.reachable)
+    }
+
+    fn find_next(&mut self) {
+        self.next = self.targets.values().filter_map(|target| target.due).min();
+    }
+
+    /// Walks the targets.
+    pub(crate) fn check_invariants(&self, standing: impl Fn(u64) -> Standing) {
+        assert!(
+            self.targets.len() <= self.targets_max,
+            "targets are bounded"
+        );
+        let dues = self.targets.values().filter_map(|target| target.due);
+        assert_eq!(self.next, dues.min(), "the earliest is known");
+        for (&alias, target) in &self.targets {
+            assert_ne!(Some(alias), self.own, "we do not dial ourselves");
+            let apart = standing(alias) == Standing::Apart;
+            assert_eq!(
+                target.due.is_some(),
+                apart,
+                "{alias} is linked or will be dialed"
+            );
+        }
+    }
+}
+
+/// After so many pauses without a link, the side that should wait dials too.
+const PAUSES_OF_THE_LOWER: u32 = 3;

@@ -1,0 +1,661 @@
+//! Links: who dials, who stays when there are two, what they tell each other.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use commserver_core::{Config, Drop, Input, PeerId};
+use proto::{
+    AuthMessage, ConnectMessage, ConnectionRefusedMessage, InterestMessage, Lane, Message,
+    MessageType, ReadyMessage, Reason, RenamedMessage, Role, SubscriptionMessage, frame, limits,
+    topic_list,
+};
+
+use crate::server::{INSTANCE, OWN, Server, auth};
+
+/// A server above us, so that it dials, and one below, so that we do.
+const HIGHER: u64 = OWN + 1;
+const LOWER: u64 = OWN - 1;
+
+fn dials(server: &mut Server) -> Vec<u64> {
+    let connects: Vec<ConnectMessage> = server.take_signals(MessageType::Connect);
+    connects.iter().map(|connect| connect.to_alias).collect()
+}
+
+/// The peer of the last dial, with its reliable lane open and our AUTH sent.
+fn dialed(server: &mut Server) -> PeerId {
+    let mut opened = server.opened.iter().rev();
+    let &(peer, ..) = opened.find(|(_, _, dial)| *dial).expect("a dial");
+    server.input(Input::PeerOpened { peer });
+    peer
+}
+
+fn ready(instance: u64) -> ReadyMessage {
+    ReadyMessage {
+        r#type: MessageType::Ready.into(),
+        capabilities: frame::capabilities(true),
+        instance,
+        proof: Bytes::from_static(b"theirs"),
+        ..ReadyMessage::default()
+    }
+}
+
+/// A server that we dialed, with the link current.
+fn dial_link(server: &mut Server, instance: u64) -> PeerId {
+    let peer = dialed(server);
+    server.take(peer);
+    server.say(peer, &ready(instance));
+    server.input(Input::ProofVerified { peer, valid: true });
+    peer
+}
+
+fn interests(server: &mut Server, link: PeerId) -> Vec<InterestMessage> {
+    server.take_kind(link, MessageType::Interest)
+}
+
+fn interest(version: u64, add: &[&str], remove: &[&str]) -> InterestMessage {
+    let owned = |topics: &[&str]| topics.iter().map(ToString::to_string).collect();
+    InterestMessage {
+        r#type: MessageType::Interest.into(),
+        version,
+        add: owned(add),
+        remove: owned(remove),
+        ..InterestMessage::default()
+    }
+}
+
+fn snapshot(version: u64, add: &[&str]) -> InterestMessage {
+    InterestMessage {
+        snapshot_begin: true,
+        snapshot_end: true,
+        ..interest(version, add, &[])
+    }
+}
+
+fn with_2019() -> Config {
+    Config {
+        allow_2019_servers: true,
+        trust_unstamped_servers: true,
+        ..Config::new(INSTANCE, 1)
+    }
+}
+
+// --- who dials ---
+
+#[test]
+fn the_higher_alias_dials() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER, OWN, HIGHER]);
+    assert_eq!(dials(&mut server), [LOWER]);
+    assert_eq!(server.opened.len(), 1);
+    assert_eq!((server.opened[0].1, server.opened[0].2), (LOWER, true));
+}
+
+#[test]
+fn welcome_lists_servers_until_servers_does() {
+    let mut server = Server::new(Config::new(INSTANCE, 1));
+    server.input(Input::UplinkOpened);
+    server.welcome(OWN, &[LOWER]);
+    assert_eq!(dials(&mut server), [LOWER]);
+    server.servers(1, &[LOWER - 1]);
+    assert_eq!(dials(&mut server), [LOWER - 1]);
+    server.servers(1, &[LOWER - 2]);
+    assert_eq!(dials(&mut server), [], "no news");
+}
+
+#[test]
+fn the_lower_dials_after_three_pauses() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[HIGHER]);
+    let min = Config::new(1, 1).timings.redial_min;
+    server.pass(min.mul_f64(0.5 + 1.0 + 2.0) - Duration::from_millis(1));
+    assert_eq!(dials(&mut server), []);
+    server.pass(min.mul_f64(0.5 + 1.0 + 2.0));
+    assert_eq!(dials(&mut server), [HIGHER]);
+}
+
+#[test]
+fn redials_for_ever_ever_slower() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER]);
+    let timings = Config::new(1, 1).timings;
+    let mut longest = Duration::ZERO;
+    for attempt in 0..50 {
+        assert_eq!(dials(&mut server), [LOWER], "attempt {attempt}");
+        let &(peer, ..) = server.opened.last().expect("a dial");
+        let reason = Reason::TransportClosed;
+        server.input(Input::PeerClosed { peer, reason });
+        let due = server.broker.next_deadline().expect("a redial");
+        longest = longest.max(due - server.now);
+        server.pass(due - server.now);
+    }
+    assert!(longest <= timings.redial_max && longest > timings.redial_max / 2);
+    server.servers(2, &[]);
+    let &(peer, ..) = server.opened.last().expect("a dial");
+    server.input(Input::PeerClosed {
+        peer,
+        reason: Reason::TransportClosed,
+    });
+    assert_eq!(
+        server.broker.next_deadline(),
+        None,
+        "not listed, not dialed"
+    );
+}
+
+#[test]
+fn a_refused_dial_is_made_again() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER]);
+    let (peer, ..) = server.opened[0];
+    server.signal(&ConnectionRefusedMessage {
+        r#type: MessageType::ConnectionRefused.into(),
+        from_alias: LOWER,
+        code: Reason::ShuttingDown.number().into(),
+        ..ConnectionRefusedMessage::default()
+    });
+    assert_eq!(server.closed(peer), Some(Reason::ShuttingDown));
+    server.signals.clear();
+    server.pass(Duration::from_secs(1));
+    assert_eq!(dials(&mut server), [LOWER]);
+}
+
+#[test]
+fn no_dial_while_the_coordinator_is_away() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER]);
+    let link = dial_link(&mut server, 3);
+    server.input(Input::UplinkClosed);
+    server.signals.clear();
+    server.input(Input::PeerClosed {
+        peer: link,
+        reason: Reason::IdleTimeout,
+    });
+    server.pass(Duration::from_secs(60));
+    assert_eq!(dials(&mut server), []);
+    server.input(Input::UplinkOpened);
+    server.welcome(OWN, &[LOWER]);
+    server.pass(Duration::from_millis(1));
+    assert_eq!(dials(&mut server), [LOWER]);
+}
+
+#[test]
+fn on_glare_the_higher_dial_wins() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER]);
+    let (ours, ..) = server.opened[0];
+    server.connect(LOWER, Role::CommunicationServer);
+    assert_eq!(server.opened.len(), 1, "theirs is ignored");
+    assert_eq!(server.closed(ours), None);
+
+    let mut server = Server::welcomed();
+    server.servers(1, &[HIGHER]);
+    server.pass(Duration::from_secs(3));
+    let (ours, _, dial) = server.opened[0];
+    assert!(dial);
+    server.connect(HIGHER, Role::CommunicationServer);
+    assert_eq!(server.closed(ours), Some(Reason::Replaced));
+    assert!(!server.opened[1].2, "theirs is taken");
+}
+
+// --- letting servers in ---
+
+#[test]
+fn a_dialer_proves_itself_and_asks_for_proof() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER]);
+    let peer = dialed(&mut server);
+    let auth: Vec<AuthMessage> = server.take_kind(peer, MessageType::Auth);
+    assert_eq!(auth[0].body, format!("proof {OWN} {LOWER}"));
+    assert_eq!(
+        (auth[0].role(), auth[0].instance),
+        (Role::CommunicationServer, INSTANCE)
+    );
+    assert!(!auth[0].capabilities.is_empty());
+
+    server.say(peer, &ready(3));
+    let (asked, proof, pair) = server.proofs[0].clone();
+    assert_eq!((asked, &proof[..]), (peer, &b"theirs"[..]));
+    assert_eq!((pair.dialer, pair.acceptor), (OWN, LOWER));
+    assert_eq!(
+        server.broker.stats().links,
+        0,
+        "not before the proof is checked"
+    );
+    server.say(peer, &snapshot(0, &["a"]));
+    server.input(Input::ProofVerified { peer, valid: true });
+    assert_eq!(server.broker.stats().links, 1);
+    assert_eq!(interests(&mut server, peer).len(), 1, "our snapshot");
+    assert_eq!(server.broker.stats().topics, 1, "and theirs was held");
+    server.pass(Duration::from_secs(100));
+    assert_eq!(dials(&mut server), [LOWER], "once");
+}
+
+#[test]
+fn a_false_server_is_left() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER]);
+    let peer = dialed(&mut server);
+    server.say(peer, &ready(3));
+    server.input(Input::ProofVerified { peer, valid: false });
+    assert_eq!(server.closed(peer), Some(Reason::ProofFailed));
+    assert_eq!(server.broker.stats().links_closed[&Reason::ProofFailed], 1);
+    assert!(server.broker.next_deadline().is_some(), "and tried again");
+}
+
+#[test]
+fn an_acceptor_proves_itself_in_ready() {
+    let mut server = Server::welcomed();
+    let link = server.link(HIGHER, 9);
+    let frames = server.take(link);
+    let ready = ReadyMessage::decode(frames[0].1.clone()).expect("READY, first");
+    assert_eq!(&ready.proof[..], b"proof of the acceptor");
+    assert_eq!(ready.instance, INSTANCE);
+    let snapshot = InterestMessage::decode(frames[1].1.clone()).expect("INTEREST, then");
+    assert!(snapshot.snapshot_begin && snapshot.snapshot_end && snapshot.add.is_empty());
+    assert_eq!(frames.len(), 2);
+}
+
+#[test]
+fn we_are_no_link_of_our_own() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER]);
+    let peer = dialed(&mut server);
+    server.say(peer, &ready(INSTANCE));
+    assert_eq!(server.closed(peer), Some(Reason::Forbidden));
+    let peer = server.arrive(HIGHER, Role::CommunicationServer);
+    server.say(
+        peer,
+        &auth(
+            Role::CommunicationServer,
+            frame::capabilities(true),
+            INSTANCE,
+        ),
+    );
+    assert_eq!(server.closed(peer), Some(Reason::Forbidden));
+}
+
+// --- two links to one server ---
+
+#[test]
+fn the_younger_link_of_one_dialer_replaces_the_older() {
+    let mut server = Server::welcomed();
+    let first = server.link(HIGHER, 9);
+    server.say(first, &snapshot(0, &["a"]));
+    let second = server.link(HIGHER + 5, 9);
+    assert_eq!(server.closed(first), Some(Reason::Replaced));
+    assert_eq!(server.broker.stats().links, 1);
+    server.take(first);
+    let ann = server.client(1);
+    server.publish(ann, Lane::Reliable, "a", "x");
+    assert_eq!(
+        server.take(first),
+        [],
+        "what it wanted is forgotten with it"
+    );
+    server.say(second, &snapshot(0, &["a"]));
+    server.take(second);
+    server.publish(ann, Lane::Reliable, "a", "x");
+    assert_eq!(server.take(second).len(), 1);
+}
+
+#[test]
+fn of_two_dialers_the_higher_instance_wins() {
+    for (theirs, ours_stays) in [(INSTANCE - 1, true), (INSTANCE + 1, false)] {
+        for ours_first in [true, false] {
+            let mut server = Server::welcomed();
+            server.servers(1, &[LOWER]);
+            let (ours, their);
+            if ours_first {
+                ours = dial_link(&mut server, theirs);
+                their = server.link(HIGHER, theirs);
+            } else {
+                their = server.link(HIGHER, theirs);
+                ours = dial_link(&mut server, theirs);
+            }
+            let case = format!("instance {theirs}, ours first: {ours_first}");
+            let replaced = Some(Reason::Replaced);
+            assert_eq!(
+                server.closed(ours),
+                replaced.filter(|_| !ours_stays),
+                "{case}"
+            );
+            assert_eq!(
+                server.closed(their),
+                replaced.filter(|_| ours_stays),
+                "{case}"
+            );
+            assert_eq!(server.broker.stats().links, 1, "{case}");
+            assert_eq!(server.broker.stats().links_replaced, 1, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_restarted_server_is_another() {
+    let mut server = Server::welcomed();
+    let before = server.link(HIGHER, 9);
+    let after = server.link(HIGHER + 1, 10);
+    assert_eq!((server.closed(before), server.closed(after)), (None, None));
+    assert_eq!(server.broker.stats().links, 2);
+}
+
+// --- new aliases ---
+
+#[test]
+fn a_renamed_server_is_not_dialed_again() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER]);
+    let link = dial_link(&mut server, 3);
+    dials(&mut server);
+    // The coordinator restarts, and lists it before its own word is here.
+    server.input(Input::UplinkClosed);
+    server.input(Input::UplinkOpened);
+    server.take(link);
+    server.welcome(OWN + 10, &[OWN + 9]);
+    let renamed: Vec<RenamedMessage> = server.take_kind(link, MessageType::Renamed);
+    assert_eq!(renamed[0].alias, OWN + 10, "and we tell it ours");
+    server.pass(Duration::from_millis(500));
+    server.say(
+        link,
+        &RenamedMessage {
+            r#type: MessageType::Renamed.into(),
+            alias: OWN + 9,
+        },
+    );
+    server.pass(Duration::from_secs(100));
+    assert_eq!(dials(&mut server), []);
+    assert_eq!(server.closed(link), None);
+    server.input(Input::PeerClosed {
+        peer: link,
+        reason: Reason::IdleTimeout,
+    });
+    server.pass(Duration::from_secs(1));
+    assert_eq!(dials(&mut server), [OWN + 9], "by its new alias");
+}
+
+#[test]
+fn a_rename_ends_the_dial_that_it_makes_pointless() {
+    let mut server = Server::welcomed();
+    let link = server.link(LOWER - 1, 3);
+    server.servers(1, &[LOWER]);
+    server.pass(Duration::from_secs(1));
+    assert_eq!(dials(&mut server), [LOWER]);
+    let &(pointless, ..) = server.opened.last().expect("a dial");
+    server.say(
+        link,
+        &RenamedMessage {
+            r#type: MessageType::Renamed.into(),
+            alias: LOWER,
+        },
+    );
+    assert_eq!(server.closed(pointless), Some(Reason::Replaced));
+    assert_eq!(server.broker.next_deadline(), None);
+}
+
+#[test]
+fn a_link_under_an_older_alias_of_ours_hears_the_new_one() {
+    let mut server = Server::welcomed();
+    let peer = server.arrive(HIGHER, Role::CommunicationServer);
+    server.welcome(OWN + 10, &[]);
+    server.say(
+        peer,
+        &auth(Role::CommunicationServer, frame::capabilities(true), 9),
+    );
+    assert_eq!(
+        server.asked[0].3.acceptor, OWN,
+        "the proof is about the alias it dialed"
+    );
+    server.verdict(peer, Ok(""));
+    let renamed: Vec<RenamedMessage> = server.take_kind(peer, MessageType::Renamed);
+    assert_eq!(renamed[0].alias, OWN + 10);
+}
+
+#[test]
+fn clients_may_not_rename_or_announce() {
+    let mut server = Server::welcomed();
+    let ann = server.client(1);
+    server.say(ann, &snapshot(0, &["a"]));
+    server.say(
+        ann,
+        &RenamedMessage {
+            r#type: MessageType::Renamed.into(),
+            alias: 2,
+        },
+    );
+    assert_eq!(server.broker.stats().dropped(Drop::NotAllowed), 2);
+    assert_eq!(server.broker.stats().topics, 0);
+}
+
+// --- interest ---
+
+#[test]
+fn changes_within_a_window_are_one_announcement() {
+    let mut server = Server::welcomed();
+    let link = server.link(HIGHER, 9);
+    let (ann, bob) = (server.client(1), server.client(2));
+    server.take(link);
+    server.subscription(ann, "a b c");
+    server.subscription(bob, "b");
+    server.subscription(ann, "c b");
+    assert_eq!(server.take(link), []);
+    let window = Config::new(1, 1).timings.interest_window;
+    server.pass(window);
+    assert_eq!(
+        interests(&mut server, link),
+        [interest(1, &["b", "c"], &[])]
+    );
+    server.subscription(ann, "d");
+    server.pass(window);
+    assert_eq!(interests(&mut server, link), [interest(2, &["d"], &["c"])]);
+    server.input(Input::PeerClosed {
+        peer: ann,
+        reason: Reason::TransportClosed,
+    });
+    server.pass(window);
+    assert_eq!(interests(&mut server, link), [interest(3, &[], &["d"])]);
+    server.subscription(bob, "");
+    server.subscription(bob, "b");
+    server.pass(window);
+    assert_eq!(interests(&mut server, link), [], "it came to nothing");
+    let late = server.link(HIGHER + 1, 10);
+    assert_eq!(interests(&mut server, late), [snapshot(3, &["b"])]);
+}
+
+#[test]
+fn only_what_local_clients_want_is_announced() {
+    let mut server = Server::welcomed();
+    let (near, far) = (server.link(HIGHER, 9), server.link(HIGHER + 1, 10));
+    server.say(near, &snapshot(0, &["theirs"]));
+    server.take(far);
+    server.pass(Duration::from_secs(1));
+    assert_eq!(server.take(far), []);
+    // A topic that a server wanted before is announced when a client wants it too.
+    let ann = server.client(1);
+    server.subscription(ann, "theirs");
+    server.pass(Duration::from_secs(1));
+    assert_eq!(interests(&mut server, far), [interest(1, &["theirs"], &[])]);
+}
+
+#[test]
+fn large_snapshots_come_in_chunks() {
+    let mut server = Server::welcomed();
+    let topics: Vec<String> = (0..1_000).map(|n| format!("{n:0>250}")).collect();
+    let ann = server.client(1);
+    for topics in topics.chunks(50) {
+        let entries = topics.iter().map(|topic| proto::SubscriptionEntry {
+            topic: topic.clone(),
+            options: None,
+        });
+        server.say(
+            ann,
+            &proto::SubscribeMessage {
+                r#type: MessageType::Subscribe.into(),
+                id: 1,
+                entries: entries.collect(),
+            },
+        );
+    }
+    server.pass(Duration::from_secs(1));
+    let link = server.link(HIGHER, 9);
+    let frames = server.take(link);
+    let largest = frames.iter().map(|(_, frame)| frame.len()).max();
+    assert!(largest.is_some_and(|largest| largest <= limits::INTEREST_CHUNK_BYTES_MAX));
+    let decoded = frames[1..].iter();
+    let chunks: Vec<_> = decoded
+        .map(|(_, frame)| InterestMessage::decode(frame.clone()).expect("INTEREST"))
+        .collect();
+    assert!(chunks.len() > 1);
+    let all: Vec<&String> = chunks.iter().flat_map(|chunk| &chunk.add).collect();
+    assert_eq!(all, topics.iter().collect::<Vec<_>>());
+
+    // And the other side takes them.
+    let mut other = Server::welcomed();
+    let link = other.link(HIGHER, 9);
+    for chunk in &chunks {
+        other.say(link, chunk);
+    }
+    assert_eq!(other.broker.stats().topics, 1_000);
+    let next = chunks[0].version + 1;
+    other.say(link, &interest(next, &["more"], &[]));
+    assert_eq!(other.broker.stats().topics, 1_001);
+    assert_eq!(other.closed(link), None);
+}
+
+#[test]
+fn a_gap_closes_the_link() {
+    for wrong in [
+        interest(2, &[], &[]),
+        interest(4, &[], &[]),
+        InterestMessage {
+            snapshot_end: true,
+            ..interest(3, &[], &[])
+        },
+    ] {
+        let mut server = Server::welcomed();
+        let link = server.link(HIGHER, 9);
+        server.say(link, &snapshot(2, &["a"]));
+        server.say(link, &wrong);
+        assert_eq!(server.closed(link), Some(Reason::ProtocolViolation));
+        assert_eq!(server.broker.stats().topics, 0);
+    }
+    let mut server = Server::welcomed();
+    let link = server.link(HIGHER, 9);
+    server.say(link, &interest(1, &["a"], &[]));
+    assert_eq!(
+        server.closed(link),
+        Some(Reason::ProtocolViolation),
+        "no snapshot yet"
+    );
+}
+
+// --- 2019 servers ---
+
+#[test]
+fn a_2019_server_that_we_dial_says_nothing() {
+    for allowed in [true, false] {
+        let mut server = Server::welcomed_with(Config {
+            allow_2019_servers: allowed,
+            ..Config::new(INSTANCE, 1)
+        });
+        server.servers(1, &[LOWER]);
+        let peer = dialed(&mut server);
+        server.subscription(peer, "a");
+        server.pass(Duration::from_millis(1_999));
+        assert_eq!(
+            (server.closed(peer), server.broker.stats().links),
+            (None, 0)
+        );
+        server.pass(Duration::from_millis(1));
+        assert_eq!(server.broker.stats().links, usize::from(allowed));
+        assert_eq!(
+            server.closed(peer),
+            (!allowed).then_some(Reason::ProofFailed)
+        );
+        assert_eq!(
+            server.broker.stats().topics,
+            usize::from(allowed),
+            "its list was held"
+        );
+    }
+}
+
+#[test]
+fn a_2019_server_gets_lists() {
+    let mut server = Server::welcomed_with(with_2019());
+    let ann = server.client(1);
+    server.subscription(ann, "b a");
+    server.pass(Duration::from_secs(1));
+    let link = server.arrive(HIGHER, Role::UnknownRole);
+    server.say(link, &auth(Role::CommunicationServer, Vec::new(), 0));
+    server.verdict(link, Ok(""));
+    let list: Vec<SubscriptionMessage> = server.take_kind(link, MessageType::Subscription);
+    assert_eq!((list[0].format, &list[0].topics[..]), (1, &b"a b"[..]));
+
+    let many: Vec<String> = (0..1_000).map(|n| format!("topic/{n}")).collect();
+    server.subscription(ann, &many.join(" "));
+    server.pass(Duration::from_secs(1));
+    let list: Vec<SubscriptionMessage> = server.take_kind(link, MessageType::Subscription);
+    assert_eq!(list[0].format, 2, "GZIP");
+    let read = topic_list::decode(2, &list[0].topics, 100_000).expect("a list");
+    assert_eq!(read.topics().count(), 1_000);
+    assert_eq!(server.broker.stats().topics_unannounced, 0);
+
+    server.subscription(link, "a");
+    server.take(link);
+    let bob = server.client(2);
+    for (size, relayed) in [(5_000, 1), (5_200, 0)] {
+        let body = vec![1; size].into();
+        server.packet(bob, Lane::Reliable, frame::publish("a", body, 1, false));
+        assert_eq!(
+            server.take(link).len(),
+            relayed,
+            "it reads no more than 5,120 bytes"
+        );
+    }
+    assert_eq!(server.broker.stats().dropped(Drop::RecipientLimit), 1);
+}
+
+#[test]
+fn a_2019_server_gets_what_fits() {
+    let mut server = Server::welcomed_with(with_2019());
+    let link = server.arrive(HIGHER, Role::UnknownRole);
+    server.say(link, &auth(Role::CommunicationServer, Vec::new(), 0));
+    server.verdict(link, Ok(""));
+    server.take(link);
+    let mut state = 1_u64;
+    let mut random = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        format!("{state:x}")
+    };
+    let many: Vec<String> = (0..900).map(|_| random()).collect();
+    let ann = server.client(1);
+    let list = topic_list::compress(many.join(" ").as_bytes());
+    let format = proto::Format::Gzip.into();
+    server.say(
+        ann,
+        &SubscriptionMessage {
+            r#type: MessageType::Subscription.into(),
+            format,
+            topics: list,
+        },
+    );
+    server.pass(Duration::from_secs(1));
+    let (_, frame) = server.take(link).pop().expect("a list");
+    assert!(frame.len() <= limits::PACKET_BYTES_MAX_2019);
+    let list = SubscriptionMessage::decode(frame).expect("SUBSCRIPTION");
+    let read = topic_list::decode(list.format, &list.topics, 100_000).expect("a list");
+    let missing = u64::try_from(900 - read.topics().count()).expect("a count");
+    assert!(missing > 0);
+    assert_eq!(server.broker.stats().topics_unannounced, missing);
+    assert_eq!(server.closed(link), None);
+}
+
+#[test]
+fn a_2019_server_is_not_let_in_unasked() {
+    let mut server = Server::welcomed();
+    let link = server.arrive(HIGHER, Role::CommunicationServer);
+    server.say(link, &auth(Role::CommunicationServer, Vec::new(), 0));
+    assert_eq!(server.closed(link), Some(Reason::Forbidden));
+}

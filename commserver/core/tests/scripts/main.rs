@@ -1,0 +1,12 @@
+//! Scripted conversations with one broker.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a script that does not go as written has failed"
+)]
+
+mod admission;
+mod links;
+mod requests;
+mod routing;
+mod server;
