@@ -1,0 +1,55 @@
+/** What goes into the session's state machine and what comes out; see session.ts. */
+import type { Lane, QueueOptions, Status } from "./api.js";
+import type { BrokerError } from "./reasons.js";
+import type { Done, RequestKind } from "./subscriptions.js";
+import type * as wire from "./wire.js";
+
+/** What the session is told. */
+export type Input =
+  | { kind: "tick" }
+  /** Closed, or never opened; `code` is the WebSocket close code. */
+  | { kind: "signallingClosed"; code?: number; error?: BrokerError }
+  | { kind: "signal"; frame: Uint8Array }
+  | { kind: "localSignal"; peer: number; signal: "answer" | "candidate"; json: string }
+  | { kind: "laneOpened"; peer: number; lane: Lane }
+  /** Answers the output `authenticate`: the token's bytes. */
+  | { kind: "credentials"; peer: number; body: Uint8Array }
+  | { kind: "packet"; peer: number; lane: Lane; frame: Uint8Array }
+  /** Bytes that a lane's channel holds back; told before a publication and when they drain. */
+  | { kind: "buffered"; lane: Lane; bytes: number }
+  | { kind: "peerClosed"; peer: number }
+  | { kind: RequestKind; request: number; topics: readonly string[] }
+  /** The page goes to sleep (`pagehide`): say goodbye, and wait for `nudge`. */
+  | { kind: "suspend" }
+  /** The page is seen again, or the network is back: do not wait any longer. */
+  | { kind: "nudge" }
+  | { kind: "close" };
+
+/** What the session wants done. */
+export type Output =
+  /** Open a WebSocket to the coordinator. */
+  | { kind: "dial" }
+  | { kind: "hangUp" }
+  | { kind: "signal"; frame: Uint8Array }
+  | { kind: "openPeer"; peer: number }
+  | { kind: "remoteSignal"; peer: number; signal: "offer" | "candidate"; json: string }
+  | { kind: "closePeer"; peer: number }
+  /** Get a token for AUTH. */
+  | { kind: "authenticate"; peer: number }
+  | { kind: "send"; lane: Lane; frame: Uint8Array }
+  | { kind: "done"; done: Done }
+  | { kind: "status"; status: Status }
+  | { kind: "message"; lane: Lane; packet: Forward }
+  | { kind: "error"; error: BrokerError };
+
+/** A packet that somebody published. */
+export type Forward = Extract<wire.Packet, { kind: "forward" }>;
+
+/** What the session must know before it starts. */
+export interface SessionConfig {
+  readonly queue: QueueOptions;
+  /** Above this many bytes held back by the unreliable channel, packets are dropped. */
+  readonly unreliableBufferedMax: number;
+  /** A number in [0, 1). */
+  readonly random: () => number;
+}

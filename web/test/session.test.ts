@@ -1,0 +1,419 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as codec from "../src/generated/codec.js";
+import { decode, encode, text, utf8 } from "../src/wire.js";
+import { Driver } from "./driver.js";
+
+const dialled = () => {
+  const driver = new Driver().input({ kind: "tick" });
+  driver.one("dial");
+  return driver;
+};
+
+test("connects to the assigned server", () => {
+  const driver = dialled().welcome(100, [7, 8]).join(7).ready(100);
+  const { state, step, alias, server, error } = driver.session.status;
+  assert.deepEqual([state, step, alias, server, error], ["connected", "none", 100, 7, undefined]);
+  assert.equal(driver.take("closePeer").length, 0);
+});
+
+test("auth carries token, role and capabilities, and goes first", () => {
+  const driver = dialled().welcome(100, [7]);
+  const { peer } = driver.one("openPeer");
+  driver.offer(7).input({ kind: "laneOpened", peer, lane: "reliable" });
+  assert.deepEqual(driver.take("send"), [], "nothing before the credentials are there");
+  driver.input({ kind: "credentials", peer, body: utf8("secret") });
+  const { frame, lane } = driver.one("send");
+  const auth = decode(codec.readAuthMessage, frame);
+  assert.deepEqual(
+    [auth.type, auth.role, text(auth.body ?? utf8("")), auth.capabilities, lane],
+    [8, 1, "secret", [1, 2], "reliable"],
+  );
+});
+
+test("a server that is not there is passed over at once", () => {
+  const driver = dialled().welcome(100, [7, 8]);
+  driver.take("openPeer");
+  driver.take("signal");
+  const error = encode(codec.writeErrorMessage, { type: 14, code: 105, alias: 7, retryable: true });
+  driver.signal(error);
+  assert.equal(driver.take("closePeer").length, 1);
+  driver.join(8).ready(100);
+  assert.equal(driver.session.status.server, 8);
+});
+
+test("an error about another server changes nothing", () => {
+  const driver = dialled().welcome(100, [7, 8]);
+  driver.signal(encode(codec.writeErrorMessage, { type: 14, code: 105, alias: 9 }));
+  assert.equal(driver.take("closePeer").length, 0);
+  assert.equal(driver.session.stats.ignored.stray, 1);
+});
+
+test("a refusal that may pass leads to the next server, one that may not ends it", () => {
+  const refuse = (fields: object) => {
+    const driver = dialled().welcome(100, [7, 8]);
+    const refusal = { type: 13, from_alias: 7, ...fields };
+    driver.signal(encode(codec.writeConnectionRefusedMessage, refusal));
+    const { state, server, error } = driver.session.status;
+    return [state, server, error?.reason];
+  };
+  assert.deepEqual(refuse({ reason: 1, code: 10 }), ["connecting", 8, "ServerFull"]);
+  assert.deepEqual(refuse({ reason: 1 }), ["connecting", 8, "ServerFull"]);
+  assert.deepEqual(refuse({ reason: 0, code: 2 }), ["closed", 0, "Unauthenticated"]);
+  assert.deepEqual(refuse({ reason: 2 }), ["closed", 0, "Unauthenticated"]);
+});
+
+test("an attempt not ready in 10 s is abandoned for a fresh peer on the next server", () => {
+  const driver = dialled().welcome(100, [7, 8]);
+  const first = driver.one("openPeer").peer;
+  driver.take("signal");
+  driver.offer(7).pass(9_999);
+  assert.equal(driver.take("closePeer").length, 0);
+  driver.pass(1);
+  assert.equal(driver.one("closePeer").peer, first);
+  driver.take("remoteSignal");
+  driver.join(8);
+  assert.notEqual(driver.peer, first);
+});
+
+test("an attempt without an offer goes back to the coordinator", () => {
+  const driver = dialled().welcome(100, [7, 8]).pass(10_000);
+  assert.equal(driver.take("closePeer").length, 1);
+  driver.pass(500);
+  driver.one("hangUp");
+  driver.one("dial");
+  assert.deepEqual(driver.take("openPeer").length, 1, "only the first attempt");
+});
+
+test("when every server failed it asks the coordinator again", () => {
+  const driver = dialled().welcome(100, [7, 8]);
+  for (const server of [7, 8]) {
+    const { peer } = driver.one("openPeer");
+    driver.offer(server).input({ kind: "peerClosed", peer });
+  }
+  assert.equal(driver.take("dial").length, 0, "not without a pause");
+  driver.pass(500);
+  driver.one("hangUp");
+  driver.one("dial");
+  driver.outputs = [];
+  driver.welcome(101, [8, 7]).join(7).ready(101);
+  assert.equal(driver.session.status.server, 7, "the one that failed last is tried last");
+});
+
+test("without READY in 2 s it is a 2019 server", () => {
+  const driver = dialled();
+  driver.input({ kind: "subscribe", request: 1, topics: ["b", "a"] });
+  driver.welcome(100, [7]).join(7).pass(1_999);
+  assert.equal(driver.session.status.state, "connecting");
+  driver.pass(1);
+  assert.equal(driver.session.status.state, "connected");
+  const [sent] = driver.sent();
+  const subscription = decode(codec.readSubscriptionMessage, sent?.frame ?? utf8(""));
+  assert.equal(subscription.type, 7);
+  assert.equal(text(subscription.topics ?? utf8("")), "b a");
+  assert.deepEqual(driver.one("done").done, { request: 1 });
+  assert.throws(() => driver.publish("a", "x".repeat(5_200)), /larger/);
+});
+
+test("READY that comes late makes it one of ours", () => {
+  const driver = dialled();
+  driver.input({ kind: "subscribe", request: 1, topics: ["a"] });
+  driver.welcome(100, [7]).join(7).pass(3_000);
+  driver.sent();
+  driver.ready(100);
+  assert.deepEqual(
+    driver.requests().map(({ topics }) => topics),
+    [["a"]],
+  );
+  assert.equal(driver.publish("a", "x".repeat(5_200)), "sent");
+});
+
+test("with no server it waits for SERVERS, however long", () => {
+  const driver = dialled().welcome(100, []);
+  assert.equal(driver.session.status.step, "wait");
+  assert.equal(driver.session.status.error?.reason, "NoServer");
+  driver.pass(3_600_000);
+  assert.deepEqual([driver.take("dial").length, driver.take("hangUp").length], [0, 0]);
+  driver.servers(2, [9], 3);
+  assert.equal(driver.session.status.step, "wait", "a draining server is none");
+  driver.servers(3, [9]).join(9).ready(100);
+  assert.equal(driver.session.status.server, 9);
+});
+
+test("an older SERVERS is ignored", () => {
+  const driver = dialled().welcome(100, []).servers(5, []);
+  driver.servers(4, [9]);
+  assert.equal(driver.session.status.step, "wait");
+});
+
+test("a 2019 coordinator without servers is asked again", () => {
+  const driver = dialled().welcome(100, [], false);
+  driver.pass(500);
+  driver.one("hangUp");
+  driver.one("dial");
+});
+
+test("signalling loss does not close the peer", () => {
+  const driver = new Driver().connect(7);
+  driver.input({ kind: "signallingClosed", code: 1006 });
+  assert.deepEqual(driver.take("closePeer"), []);
+  assert.equal(driver.session.status.state, "connected");
+  assert.equal(driver.session.status.signalling, false);
+  driver.pass(500);
+  driver.one("dial");
+  driver.welcome(200, [8]);
+  assert.deepEqual(driver.take("openPeer"), [], "it has a peer");
+  const { state, alias, server, signalling } = driver.session.status;
+  assert.deepEqual([state, alias, server, signalling], ["connected", 100, 7, true]);
+  assert.equal(driver.publish("a", "x", "unreliable"), "sent");
+});
+
+test("signalling loss before the offer gives the attempt up", () => {
+  const driver = dialled().welcome(100, [7]);
+  driver.input({ kind: "signallingClosed", code: 1006 });
+  assert.equal(driver.take("closePeer").length, 1);
+  driver.pass(500);
+  driver.one("dial");
+});
+
+test("signalling loss after the offer leaves the attempt its time", () => {
+  const driver = dialled().welcome(100, [7]).join(7);
+  driver.input({ kind: "signallingClosed", code: 1006 }).ready(100);
+  assert.equal(driver.session.status.state, "connected");
+});
+
+test("dials for ever, with a capped and jittered backoff", () => {
+  for (const random of [0, 0.999]) {
+    const driver = new Driver({ random: () => random }).input({ kind: "tick" });
+    driver.one("dial");
+    const waits = [];
+    for (let round = 0; round < 20; round += 1) {
+      driver.input({ kind: "signallingClosed", code: 1006 });
+      const before = driver.now;
+      driver.pass(driver.session.deadline - driver.now);
+      waits.push(driver.now - before);
+      driver.one("dial");
+    }
+    assert.ok(waits.every((wait) => wait >= 250 && wait <= 15_000));
+    assert.equal(Math.round((waits[1] ?? 0) / (waits[0] ?? 1)), 2);
+    assert.equal(Math.round((waits.at(-1) ?? 0) / 100), random === 0 ? 75 : 150);
+  }
+});
+
+test("a coordinator that welcomes and closes at once is not asked faster and faster", () => {
+  const driver = dialled();
+  let waited = 0;
+  for (let round = 0; round < 8; round += 1) {
+    driver.welcome(100, []).input({ kind: "signallingClosed", code: 1006 });
+    waited = driver.session.deadline - driver.now;
+    driver.pass(waited).one("dial");
+  }
+  assert.ok(waited > 10_000, String(waited));
+});
+
+test("no WELCOME in 10 s is a dead socket", () => {
+  const driver = dialled().pass(10_000);
+  driver.one("hangUp");
+  driver.pass(500).one("dial");
+});
+
+test("a terminal close code ends it, a retryable one does not", () => {
+  const ended = dialled().input({ kind: "signallingClosed", code: 4002 });
+  assert.equal(ended.session.status.state, "closed");
+  assert.equal(ended.session.status.error?.reason, "Unauthenticated");
+  assert.equal(ended.session.deadline, Number.POSITIVE_INFINITY);
+  ended.input({ kind: "subscribe", request: 3, topics: ["a"] });
+  assert.equal(ended.one("done").done.error?.reason, "Unauthenticated");
+  assert.throws(() => ended.publish("a", "x"), /credentials/);
+
+  const waiting = dialled().input({ kind: "signallingClosed", code: 4008 });
+  assert.equal(waiting.session.status.state, "connecting");
+  assert.equal(waiting.session.status.error?.reason, "Overloaded");
+});
+
+test("an ERROR of the coordinator sets the time of the next dial", () => {
+  const driver = dialled();
+  const error = { type: 14, code: 8, retryable: true, retry_after_ms: 20_000 };
+  driver.signal(encode(codec.writeErrorMessage, error));
+  driver.one("hangUp");
+  assert.deepEqual(driver.pass(19_999).take("dial"), []);
+  driver.pass(1).one("dial");
+});
+
+test("peer lost: back to the coordinator, another server, everything subscribed again", () => {
+  const driver = new Driver().connect(7, [8]);
+  driver.input({ kind: "subscribe", request: 1, topics: ["a", "b"] }).ackAll();
+  driver.input({ kind: "peerClosed", peer: driver.peer });
+  const { state, error } = driver.session.status;
+  assert.deepEqual([state, error?.reason], ["reconnecting", "PeerLost"]);
+  driver.pass(500);
+  driver.one("hangUp");
+  driver.one("dial");
+  driver.outputs = [];
+  driver.welcome(101, [8]).join(8).ready(101);
+  assert.deepEqual(driver.requests()[0]?.topics, ["a", "b"]);
+  assert.deepEqual([driver.session.status.alias, driver.session.status.server], [101, 8]);
+});
+
+test("a server that takes us in and drops us is asked less and less often", () => {
+  const driver = new Driver().connect(7);
+  let wait = 0;
+  for (let round = 0; round < 7; round += 1) {
+    driver.input({ kind: "peerClosed", peer: driver.peer });
+    const before = driver.now;
+    driver.pass(driver.session.deadline - driver.now);
+    wait = driver.now - before;
+    driver.outputs = [];
+    driver.welcome(100, [7]).join(7).ready(100);
+  }
+  assert.ok(wait > 10_000, String(wait));
+  driver.pass(5_000);
+});
+
+test("an ERROR that closes names the reason; a final one ends it", () => {
+  const slow = new Driver().connect(7).error({ code: 11, retryable: true, text: "slow" });
+  assert.equal(slow.session.status.state, "reconnecting");
+  assert.equal(slow.session.status.error?.reason, "SlowConsumer");
+  const final = dialled().welcome(100, [7]).join(7).error({ code: 2, text: "no" });
+  assert.equal(final.session.status.state, "closed");
+  assert.equal(final.session.status.error?.message, "no");
+});
+
+test("an ERROR that closes nothing is told, and the peer stays", () => {
+  const driver = new Driver().connect(7).error({ code: 100, text: "too large", topic: "a" });
+  const { error } = driver.one("error");
+  assert.deepEqual([error.reason, error.topic, error.retryable], ["PacketTooLarge", "a", false]);
+  assert.equal(driver.session.status.state, "connected");
+});
+
+test("messages come with sender, topic, seq, lane and identity", () => {
+  const driver = new Driver().connect(7);
+  const forward = { type: 12, from_alias: 9, identity: utf8("ann"), role: 1 };
+  const message = { ...forward, body: utf8("hi"), topic: "a", seq: 4 };
+  driver.packet(codec.writeTopicIdentityFwMessage, message);
+  const { packet, lane } = driver.one("message");
+  assert.equal(lane, "reliable");
+  assert.deepEqual([packet.from, packet.topic, packet.seq, text(packet.body)], [9, "a", 4, "hi"]);
+  assert.equal(text(packet.sender?.identity ?? utf8("")), "ann");
+});
+
+test("ping measures the round trip and sees a dead server in six seconds", () => {
+  const driver = new Driver().connect(7).pass(0);
+  const ping = driver.take("send").at(-1);
+  assert.ok(ping?.lane === "unreliable" && ping.frame[1] === 6, "the first ping at once");
+  driver.now += 24;
+  driver.input({ kind: "packet", peer: driver.peer, lane: "unreliable", frame: ping.frame });
+  assert.equal(driver.session.rttMs, 24);
+  driver.pass(7_975);
+  assert.equal(driver.session.status.state, "connected");
+  driver.pass(1);
+  assert.equal(driver.session.status.state, "reconnecting");
+  assert.equal(driver.session.status.error?.reason, "PeerLost");
+});
+
+test("whatever is heard keeps the peer alive", () => {
+  const driver = new Driver().connect(7);
+  for (let second = 0; second < 60; second += 1) {
+    driver.pass(1_000).packet(codec.writeTopicFwMessage, { type: 10, from_alias: 9 });
+  }
+  assert.equal(driver.session.status.state, "connected");
+});
+
+test("a page that slept wakes up with its peer", () => {
+  const driver = new Driver().connect(7).pass(100);
+  driver.now += 3_600_000;
+  driver.input({ kind: "tick" }).input({ kind: "nudge" });
+  assert.equal(driver.session.status.state, "connected");
+  assert.ok(driver.take("send").length >= 1, "it asks whether the server is there");
+});
+
+test("nudge ends the wait", () => {
+  const driver = dialled();
+  for (let round = 0; round < 9; round += 1) {
+    driver.input({ kind: "signallingClosed", code: 1006 }).pass(15_000);
+  }
+  driver.take("dial");
+  driver.input({ kind: "signallingClosed", code: 1006 }).input({ kind: "nudge" });
+  driver.one("dial");
+});
+
+test("suspend says goodbye and waits; nudge comes back", () => {
+  const driver = new Driver().connect(7).input({ kind: "suspend" });
+  driver.one("closePeer");
+  driver.one("hangUp");
+  driver.pass(3_600_000);
+  assert.deepEqual(driver.take("dial"), []);
+  assert.equal(driver.publish("a", "later"), "queued");
+  driver.input({ kind: "nudge" });
+  driver.one("dial");
+  driver.outputs = [];
+  driver.welcome(101, [7]).join(7).ready(101);
+  assert.equal(driver.sent().length, 1, "what waited goes out");
+});
+
+test("close ends everything and is final", () => {
+  const driver = new Driver().connect(7);
+  driver.input({ kind: "subscribe", request: 1, topics: ["a"] });
+  driver.input({ kind: "close" });
+  driver.one("closePeer");
+  driver.one("hangUp");
+  assert.equal(driver.one("done").done.error?.reason, "Closed");
+  driver.input({ kind: "nudge" }).input({ kind: "signallingClosed" }).pass(60_000);
+  assert.deepEqual(driver.take("dial"), []);
+});
+
+test("strays are ignored and counted", () => {
+  const driver = new Driver().connect(7);
+  driver.offer(7).offer(99).ack(4711);
+  driver.input({ kind: "packet", peer: driver.peer - 1, lane: "reliable", frame: utf8("x") });
+  driver.signal(Uint8Array.of(255)).signal(Uint8Array.of(8, 41));
+  assert.deepEqual(driver.take("remoteSignal"), []);
+  const { stray, malformed, unknown } = driver.session.stats.ignored;
+  assert.deepEqual([stray, malformed, unknown], [3, 1, 1]);
+});
+
+test("seeded inputs of every kind never break it", () => {
+  for (let seed = 1; seed <= 200; seed += 1) fuzz(seed);
+});
+
+/** One run of random inputs; the invariants are looked at after each. */
+function fuzz(seed: number): void {
+  let state = seed;
+  const below = (count: number) => {
+    state = (state * 48271) % 2147483647;
+    return state % count;
+  };
+  const driver = new Driver({ random: () => below(1000) / 1000 });
+  const lane = () => (below(2) ? "reliable" : "unreliable");
+  const steps: (() => unknown)[] = [
+    () => driver.pass(below(4_000)),
+    () => driver.input({ kind: "signallingClosed", code: [1006, 4008, 4009][below(3)] ?? 0 }),
+    () => driver.welcome(100 + below(5), [7, 8, 9].slice(0, below(4)), below(4) > 0),
+    () => driver.servers(below(9), [7, 8].slice(below(3))),
+    () => driver.offer(7 + below(3)),
+    () => driver.input({ kind: "laneOpened", peer: driver.peer, lane: lane() }),
+    () => driver.input({ kind: "credentials", peer: driver.peer, body: utf8("") }),
+    () => driver.ready(100),
+    () => driver.ack(below(20)),
+    () => driver.error({ code: [8, 11, 101, 108][below(4)] ?? 0, id: below(20), retryable: true }),
+    () => driver.input({ kind: "peerClosed", peer: driver.peer }),
+    () =>
+      driver.input({
+        kind: "subscribe",
+        request: below(9),
+        topics: ["a", "b", "c"].slice(below(3)),
+      }),
+    () => driver.input({ kind: "unsubscribe", request: below(9), topics: ["a"] }),
+    () => driver.publish("a", "x", lane()),
+    () => driver.input({ kind: below(2) ? "suspend" : "nudge" }),
+  ];
+  for (let step = 0; step < 300; step += 1) {
+    steps[below(steps.length)]?.();
+    driver.peer = driver.take("openPeer").at(-1)?.peer ?? driver.peer;
+    driver.outputs = [];
+    const { status, deadline } = driver.session;
+    const idle = status.step === "none" || status.step === "wait";
+    assert.ok(idle || deadline < Number.POSITIVE_INFINITY, `seed ${seed}: stuck in ${status.step}`);
+    assert.ok(deadline > driver.now - 4_000 || idle, `seed ${seed}: a deadline long past`);
+  }
+}
