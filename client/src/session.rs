@@ -275,3 +275,6 @@ impl Session {
         self.outputs.push_back(Output::Event(event));
     }
 }
+
+#[cfg(test)]
+mod tests;
