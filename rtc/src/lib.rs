@@ -1,1 +1,45 @@
-//! Placeholder.
+//! One WebRTC data-channel peer, sans-IO, as acceptor or dialer.
+//!
+//! A [`Peer`] is a state machine: it never reads a clock, a socket or an entropy source for
+//! what it decides; everything comes in by [`Peer::handle_input`] and [`Peer::send`], everything
+//! goes out by [`Peer::poll_output`], which the caller drains to `None` after every input or
+//! batch of inputs and sends. Bundling is done there: many `send`s before one drain fill packets.
+//!
+//! Deliberately not here: sockets, the choice between peers that share a socket (see
+//! [`stun_local_ufrag`] and [`Peer::accepts_stun`], which the `shard` crate uses for it), media,
+//! TURN, and what the packets mean.
+
+mod certificate;
+mod config;
+mod peer;
+mod signal;
+mod stats;
+
+pub use certificate::{Certificate, CertificateError, Fingerprint};
+pub use config::{Config, DtlsRole, Role};
+pub use peer::{CloseReason, Input, Output, Peer, SendError, Transmit, stun_local_ufrag};
+pub use signal::{Signal, SignalKind};
+pub use stats::Stats;
+
+/// One of the two data channels of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Ordered and complete, as long as the peer lives.
+    Reliable,
+    /// Unordered and never retransmitted.
+    Unreliable,
+}
+
+impl Lane {
+    /// Both lanes, in the order in which the acceptor opens them.
+    pub const ALL: [Self; 2] = [Self::Reliable, Self::Unreliable];
+
+    /// The label of its data channel.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Reliable => "reliable",
+            Self::Unreliable => "unreliable",
+        }
+    }
+}

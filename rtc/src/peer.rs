@@ -1,0 +1,186 @@
+//! Moves things between the layers of a peer: ICE, DTLS, SCTP, data channels.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::{Config, Fingerprint, Lane, Signal, Stats};
+
+/// What happens to a peer.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A deadline passed.
+    Tick,
+    /// A datagram arrived.
+    Datagram {
+        /// Address of ours that it came to; port and all.
+        local: SocketAddr,
+        /// Where it came from.
+        remote: SocketAddr,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
+    /// The other side's description or candidate.
+    Signal(Signal),
+    /// Close: what has been sent is flushed as far as one drain goes, the other side is told.
+    Close,
+}
+
+/// What a peer wants done, or tells.
+#[derive(Debug)]
+pub enum Output {
+    /// To be brought to the other side by signalling.
+    Signal(Signal),
+    /// To be sent.
+    Transmit(Transmit),
+    /// A lane can carry packets in both directions.
+    LaneOpen(Lane),
+    /// A packet arrived.
+    Packet {
+        /// The lane that it came on.
+        lane: Lane,
+        /// Its payload, binary or text alike; may be empty.
+        bytes: Bytes,
+    },
+    /// After a refused `send`: the lane takes packets again.
+    Writable(Lane),
+    /// The last output of a peer, exactly once, but for datagrams that tell the other side.
+    Closed(CloseReason),
+}
+
+/// A datagram to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Address of ours to send from.
+    pub local: SocketAddr,
+    /// Destination.
+    pub remote: SocketAddr,
+    /// Payload, at most 1200 bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a peer closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The owner asked for it.
+    Local,
+    /// The other side closed the channels, the association or the DTLS session.
+    Remote,
+    /// The reliable lane was not open in time.
+    HandshakeTimeout,
+    /// Nothing authenticated came for too long.
+    IdleTimeout,
+    /// The certificate shown is not the one described.
+    FingerprintMismatch,
+    /// The session description cannot be used.
+    BadDescription,
+    /// The other side sent a message over the advertised maximum.
+    MessageTooLarge,
+    /// DTLS failed.
+    DtlsFailed,
+    /// SCTP failed or was violated.
+    SctpFailed,
+}
+
+/// Why `send` refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The lane's buffer is full; [`Output::Writable`] will come.
+    #[error("the lane's buffer is full")]
+    Full,
+    /// The lane is not open, or not any more.
+    #[error("the lane is not open")]
+    NotOpen,
+    /// Larger than what the other side said it receives.
+    #[error("the packet is larger than the other side receives")]
+    TooLarge,
+}
+
+/// One WebRTC peer: see the crate's documentation.
+#[derive(Debug)]
+pub struct Peer {
+    config: Config,
+    stats: Stats,
+}
+
+impl Peer {
+    /// A peer at work: an acceptor's offer is its first output.
+    #[must_use]
+    pub fn new(_now: Instant, config: Config) -> Self {
+        Self {
+            config,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Takes what happened. Never fails: what is wrong is counted in [`Peer::stats`] or closes
+    /// the peer.
+    pub fn handle_input(&mut self, _now: Instant, _input: Input<'_>) {}
+
+    /// The next thing to do, or `None` until another input. Packets queued by `send` are bundled
+    /// here, so send all there is before draining.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        None
+    }
+
+    /// When [`Input::Tick`] is due. Cheap. `None` after the peer closed.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The peer's counters.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Queues a packet; may be empty. Drain [`Peer::poll_output`] afterwards.
+    ///
+    /// # Errors
+    /// When the lane does not take it: see [`SendError`].
+    pub fn send(&mut self, _now: Instant, _lane: Lane, _bytes: &Bytes) -> Result<(), SendError> {
+        Err(SendError::NotOpen)
+    }
+
+    /// Bytes that `send` took for the lane and the other side has not acknowledged.
+    #[must_use]
+    pub fn buffered_bytes(&self, _lane: Lane) -> usize {
+        0
+    }
+
+    /// Ours and theirs, once DTLS has proven that the other side holds the certificate that its
+    /// description names.
+    #[must_use]
+    pub fn fingerprints(&self) -> Option<(Fingerprint, Fingerprint)> {
+        None
+    }
+
+    /// Our ICE username fragment: what connectivity checks for this peer name first.
+    #[must_use]
+    pub fn local_ufrag(&self) -> &str {
+        ""
+    }
+
+    /// Whether a STUN message is for this peer and proves it: a request with valid
+    /// MESSAGE-INTEGRITY under our password, or a valid response to a check that is in flight.
+    /// Only a datagram that passes this may bind its source address to this peer. It changes
+    /// nothing: give it to `handle_input` as well.
+    #[must_use]
+    pub fn accepts_stun(&self, _bytes: &[u8]) -> bool {
+        false
+    }
+
+    /// Replaces the longest silence allowed, counted from the last authenticated datagram.
+    pub fn set_idle_timeout(&mut self, _now: Instant, timeout: Duration) {
+        self.config.idle_timeout = timeout;
+    }
+}
+
+/// The username fragment of the peer that a STUN Binding request is addressed to: what stands
+/// before the colon of its USERNAME. Nothing is verified by it.
+#[must_use]
+pub fn stun_local_ufrag(_bytes: &[u8]) -> Option<&str> {
+    None
+}

@@ -1,0 +1,34 @@
+//! What a peer counts. Plain integers; the shell turns them into metrics.
+
+/// Counters of one peer, all growing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Datagrams given to the peer.
+    pub datagrams_received: u64,
+    /// Datagrams that the peer asked to transmit.
+    pub datagrams_sent: u64,
+    /// Packets (data-channel messages) handed to the owner.
+    pub packets_received: u64,
+    /// Packets taken by `send`.
+    pub packets_sent: u64,
+    /// Bytes of the packets received.
+    pub packet_bytes_received: u64,
+    /// Bytes of the packets taken by `send`.
+    pub packet_bytes_sent: u64,
+    /// `send` refused: the lane's buffer was full.
+    pub sends_refused: u64,
+    /// Datagrams dropped: neither STUN nor DTLS.
+    pub dropped_unknown: u64,
+    /// STUN dropped: malformed, or without valid MESSAGE-INTEGRITY for this peer.
+    pub dropped_stun: u64,
+    /// DTLS dropped: it came from an address that no valid check has proven.
+    pub dropped_unproven: u64,
+    /// Early signals or datagrams dropped: more came before the description than are held.
+    pub dropped_early: u64,
+    /// Signals ignored: malformed or out of place.
+    pub dropped_signals: u64,
+    /// Packets dropped: on a channel that is no lane, or of an unknown type.
+    pub dropped_packets: u64,
+    /// Times that the address of the other side changed after the first.
+    pub rebinds: u64,
+}
