@@ -1,0 +1,287 @@
+//! One peer connection of the foreign engine, without a socket: signals, datagrams and packets in
+//! and out. Full ICE, DTLS 1.2, candidates trickled after the description.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use bytes::{Bytes, BytesMut};
+use rtc::data_channel::{RTCDataChannelId, RTCDataChannelInit};
+use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
+use rtc::peer_connection::event::{RTCDataChannelEvent, RTCPeerConnectionEvent};
+use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
+use rtc::peer_connection::sdp::RTCSessionDescription;
+use rtc::peer_connection::state::RTCPeerConnectionState;
+use rtc::peer_connection::transport::{
+    CandidateConfig, CandidateHostConfig, RTCDtlsRole, RTCIceCandidate, RTCIceCandidateInit,
+};
+use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
+use rtc::sansio::Protocol;
+use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+
+use super::wire::Kind;
+
+/// One of the two data channels of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Ordered, never lost.
+    Reliable,
+    /// Unordered, never retransmitted.
+    Unreliable,
+}
+
+impl Lane {
+    const ALL: [Self; 2] = [Self::Reliable, Self::Unreliable];
+
+    /// The channel's label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Reliable => "reliable",
+            Self::Unreliable => "unreliable",
+        }
+    }
+
+    fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lane| lane.label() == label)
+    }
+
+    fn init(self) -> RTCDataChannelInit {
+        match self {
+            Self::Reliable => RTCDataChannelInit::default(),
+            Self::Unreliable => RTCDataChannelInit {
+                ordered: false,
+                max_retransmits: Some(0),
+                ..RTCDataChannelInit::default()
+            },
+        }
+    }
+}
+
+/// Whose channels a peer reads and writes. The others may open, and are left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channels {
+    /// The two that it opens itself, in-band: a server.
+    Own,
+    /// Those that the other side opens: a client.
+    Remote,
+}
+
+/// What the engine says.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// To the other side by way of the coordinator: OFFER, ANSWER or CANDIDATE, as JSON.
+    Signal(Kind, Bytes),
+    /// A datagram.
+    Transmit(SocketAddr, BytesMut),
+    /// A channel of those that this peer uses is open.
+    Open(Lane),
+    /// A message on one of them.
+    Packet(Lane, Bytes),
+    /// The connection is over.
+    Closed,
+}
+
+/// See the file's head.
+pub(super) struct Engine {
+    connection: RTCPeerConnection,
+    local: SocketAddr,
+    uses: Channels,
+    lanes: BTreeMap<RTCDataChannelId, Lane>,
+    /// Candidates of the other side that came before its description.
+    early: Vec<RTCIceCandidateInit>,
+    outputs: VecDeque<Output>,
+}
+
+impl Engine {
+    /// A peer on the socket `local`.
+    pub(super) fn new(now: Instant, local: SocketAddr, uses: Channels) -> Result<Self> {
+        // As pion does: an answerer is the DTLS client, whatever the ICE role.
+        let settings = SettingEngineBuilder::new()
+            .with_answering_dtls_role(RTCDtlsRole::Client)
+            .build();
+        let connection = RTCPeerConnectionBuilder::new()
+            .with_setting_engine(settings)
+            .build(now)?;
+        let mut engine = Self {
+            connection,
+            local,
+            uses,
+            lanes: BTreeMap::new(),
+            early: Vec::new(),
+            outputs: VecDeque::new(),
+        };
+        if uses == Channels::Own {
+            for lane in Lane::ALL {
+                let id = engine
+                    .connection
+                    .create_data_channel(lane.label(), Some(lane.init()))?
+                    .id();
+                engine.lanes.insert(id, lane);
+            }
+        }
+        Ok(engine)
+    }
+
+    /// Makes the offer; this side's candidate follows the answer.
+    pub(super) fn offer(&mut self, now: Instant) -> Result<()> {
+        let offer = self.connection.create_offer(None)?;
+        self.connection.set_local_description(now, offer.clone())?;
+        self.say(Kind::Offer, &offer)
+    }
+
+    /// A signal of the other side.
+    pub(super) fn handle_signal(&mut self, now: Instant, kind: Kind, data: &[u8]) -> Result<()> {
+        match kind {
+            Kind::Offer => {
+                self.describe(now, data)?;
+                let answer = self.connection.create_answer(None)?;
+                self.connection.set_local_description(now, answer.clone())?;
+                self.say(Kind::Answer, &answer)?;
+                self.add_own_candidate()
+            }
+            Kind::Answer => {
+                self.describe(now, data)?;
+                self.add_own_candidate()
+            }
+            Kind::Candidate => {
+                let candidate = serde_json::from_slice(data).context("a candidate's JSON")?;
+                if self.connection.remote_description().is_none() {
+                    self.early.push(candidate);
+                    return Ok(());
+                }
+                Ok(self.connection.add_remote_candidate(candidate)?)
+            }
+            other => anyhow::bail!("{other:?} is not a signal for a peer"),
+        }
+    }
+
+    /// A datagram that the socket received.
+    pub(super) fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        let datagram = TaggedBytesMut {
+            now,
+            transport: TransportContext {
+                local_addr: self.local,
+                peer_addr: from,
+                ecn: None,
+                transport_protocol: TransportProtocol::UDP,
+            },
+            message: BytesMut::from(bytes),
+        };
+        // A datagram that does not parse is dropped, like any stranger's.
+        drop(self.connection.handle_read(datagram));
+    }
+
+    /// The engine's deadline has come.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<()> {
+        Ok(self.connection.handle_timeout(now)?)
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub(super) fn next_deadline(&mut self) -> Option<Instant> {
+        self.connection.poll_timeout()
+    }
+
+    /// Sends one message on the channel that this peer uses for `lane`.
+    pub(super) fn send(&mut self, now: Instant, lane: Lane, bytes: &[u8]) -> Result<()> {
+        let (id, _) = self
+            .lanes
+            .iter()
+            .find(|(_, its)| **its == lane)
+            .with_context(|| format!("there is no {} channel", lane.label()))?;
+        let mut channel = self
+            .connection
+            .data_channel(*id)
+            .context("the channel is gone")?;
+        Ok(channel.send(now, BytesMut::from(bytes))?)
+    }
+
+    /// Says goodbye; datagrams may follow.
+    pub(super) fn close(&mut self) -> Result<()> {
+        Ok(self.connection.close()?)
+    }
+
+    /// What there is to do. Drained to `None` after every call above.
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        // Reading and events may give rise to datagrams, so those come last, again and again.
+        while let Some(event) = self.connection.poll_event() {
+            self.handle_event(event);
+        }
+        while let Some(TaggedRTCMessage { message, .. }) = self.connection.poll_read() {
+            if let RTCMessage::DataChannelMessage(id, message) = message
+                && let Some(lane) = self.lanes.get(&id)
+            {
+                self.outputs
+                    .push_back(Output::Packet(*lane, message.data.freeze()));
+            }
+        }
+        while let Some(datagram) = self.connection.poll_write() {
+            let transmit = Output::Transmit(datagram.transport.peer_addr, datagram.message);
+            self.outputs.push_back(transmit);
+        }
+        self.outputs.pop_front()
+    }
+
+    fn handle_event(&mut self, event: RTCPeerConnectionEvent) {
+        match event {
+            RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnOpen(id)) => {
+                if self.uses == Channels::Remote
+                    && let Some(channel) = self.connection.data_channel(id)
+                    && let Some(lane) = Lane::from_label(channel.label())
+                {
+                    self.lanes.insert(id, lane);
+                }
+                if let Some(lane) = self.lanes.get(&id) {
+                    self.outputs.push_back(Output::Open(*lane));
+                }
+            }
+            RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnClose(id))
+                if self.lanes.contains_key(&id) =>
+            {
+                self.outputs.push_back(Output::Closed);
+            }
+            RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
+                RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed,
+            ) => self.outputs.push_back(Output::Closed),
+            _ => {}
+        }
+    }
+
+    /// Takes the other side's description and what was held for it.
+    fn describe(&mut self, now: Instant, data: &[u8]) -> Result<()> {
+        let description: RTCSessionDescription =
+            serde_json::from_slice(data).context("a description's JSON")?;
+        self.connection.set_remote_description(now, description)?;
+        for candidate in std::mem::take(&mut self.early) {
+            self.connection.add_remote_candidate(candidate)?;
+        }
+        Ok(())
+    }
+
+    fn add_own_candidate(&mut self) -> Result<()> {
+        let candidate = CandidateHostConfig {
+            base_config: CandidateConfig {
+                network: "udp".to_owned(),
+                address: self.local.ip().to_string(),
+                port: self.local.port(),
+                component: 1,
+                ..CandidateConfig::default()
+            },
+            ..CandidateHostConfig::default()
+        }
+        .new_candidate_host()?;
+        let candidate = RTCIceCandidate::from(&candidate).to_json()?;
+        self.connection.add_local_candidate(candidate.clone())?;
+        self.say(Kind::Candidate, &candidate)
+    }
+
+    fn say(&mut self, kind: Kind, data: &impl serde::Serialize) -> Result<()> {
+        let data = serde_json::to_vec(data)?.into();
+        self.outputs.push_back(Output::Signal(kind, data));
+        Ok(())
+    }
+}
