@@ -4,6 +4,8 @@
 //! The expected fields are read through the schema itself (reflection), so that neither the
 //! generated types nor the fixtures are taken at their own word.
 
+#![expect(clippy::expect_used, reason = "a test says what it expects")]
+
 use std::path::Path;
 
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
