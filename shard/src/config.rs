@@ -1,0 +1,104 @@
+//! How a shard is set up, with defaults for a server of a few thousand peers.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use rtc_peer::{Certificate, DtlsRole};
+
+use crate::{impair::Impair, outbox};
+
+/// What a shard is bound with. Nothing is read after [`crate::Shard::bind`].
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address of the socket; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Addresses to offer to peers instead of the socket's own, e.g. the public one of a server
+    /// behind a one-to-one NAT. Empty: the bound address, or when that is unspecified, those of the
+    /// interfaces. At most [`LOCAL_ADDRS_MAX`] are used.
+    pub advertise: Vec<IpAddr>,
+    /// DTLS certificate, one for the process.
+    pub certificate: Certificate,
+    /// Most peers at once; one more is refused.
+    pub peers_max: usize,
+    /// Outbox of every peer's reliable lane.
+    pub reliable: outbox::Config,
+    /// Outbox of every peer's unreliable lane.
+    pub unreliable: outbox::Config,
+    /// Settings of every peer's engine.
+    pub peer: PeerConfig,
+    /// Most commands that wait; [`crate::Handle::try_send`] refuses one more.
+    pub commands_max: usize,
+    /// A bad network for tests; `None` for the network as it is.
+    pub impair: Option<Impair>,
+    /// From it comes everything random about the peers (ICE credentials among it): give it from the
+    /// system's randomness, except in a test that is to be repeated.
+    pub seed: u64,
+    /// Socket buffers to ask for, bytes each way; 0 keeps the system's default. What was granted is
+    /// in [`crate::Stats`].
+    pub socket_buffer_bytes: usize,
+    /// Buffers of 64 KiB that one receive call fills, 1 to 32. Memory is touched only as far as
+    /// datagrams reach: 4 is plenty for a client's socket.
+    pub receive_buffers: usize,
+}
+
+impl Config {
+    /// A server's defaults on a port that the system chooses on the loopback interface.
+    #[must_use]
+    pub fn new(certificate: Certificate, seed: u64) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            advertise: Vec::new(),
+            certificate,
+            peers_max: 4096,
+            reliable: outbox::Config::RELIABLE,
+            unreliable: outbox::Config::UNRELIABLE,
+            peer: PeerConfig::default(),
+            commands_max: 1024,
+            impair: None,
+            seed,
+            socket_buffer_bytes: 4 * 1024 * 1024,
+            receive_buffers: 32,
+        }
+    }
+
+    /// Most bytes that packets waiting for all peers can hold, if every outbox and every engine's
+    /// send buffer is full of packets that no other peer shares.
+    #[must_use]
+    pub fn waiting_bytes_max(&self) -> usize {
+        let outboxes = self.reliable.bytes_max + self.unreliable.bytes_max;
+        let engines = 2 * self.peer.send_buffer_bytes;
+        self.peers_max.saturating_mul(outboxes + engines)
+    }
+}
+
+/// What every peer's engine is created with; see [`rtc_peer::Config`].
+#[derive(Debug, Clone, Copy)]
+pub struct PeerConfig {
+    /// Largest message to accept, as the SDP says (`max-message-size`), bytes.
+    pub message_bytes_max: u32,
+    /// What the engine holds per lane before packets wait in the outbox, bytes.
+    pub send_buffer_bytes: usize,
+    /// From opening a peer to its reliable lane being open.
+    pub handshake_timeout: Duration,
+    /// Without authenticated traffic, consent checks included.
+    pub idle_timeout: Duration,
+    /// For tests: which side of the DTLS handshake to take.
+    pub dtls: DtlsRole,
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 65_536,
+            send_buffer_bytes: 128 * 1024,
+            handshake_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(15),
+            dtls: DtlsRole::Auto,
+        }
+    }
+}
+
+/// Most addresses offered to a peer, as candidates in its SDP.
+pub const LOCAL_ADDRS_MAX: usize = 8;

@@ -1,0 +1,178 @@
+//! The UDP socket: bound with large buffers, read in batches with GRO, written in runs with GSO,
+//! and always answering from the address that was spoken to. `quinn-udp` does the system calls.
+
+use std::{
+    io::{self, IoSliceMut},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
+
+use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, SockRef, Type};
+use tokio::{io::Interest, net::UdpSocket};
+
+use crate::batch::Run;
+
+/// A bound socket with its receive buffers.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    io: UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    /// One block, cut into as many buffers as one receive call fills.
+    buffer: Box<[u8]>,
+    metas: Box<[RecvMeta]>,
+}
+
+/// A datagram as it came in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Datagram<'a> {
+    /// Our address that it was sent to.
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Socket {
+    /// Binds; needs a tokio runtime with I/O.
+    pub(crate) fn bind(
+        listen: SocketAddr,
+        buffer_bytes: usize,
+        receive_buffers: usize,
+    ) -> io::Result<Self> {
+        let socket = socket2::Socket::new(
+            Domain::for_address(listen),
+            Type::DGRAM.nonblocking(),
+            Some(Protocol::UDP),
+        )?;
+        if listen.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+            socket.set_only_v6(false)?;
+        }
+        if buffer_bytes > 0 {
+            // What is above the system's limit is cut without an error: stats tell what was got.
+            socket.set_recv_buffer_size(buffer_bytes)?;
+            socket.set_send_buffer_size(buffer_bytes)?;
+        }
+        socket.bind(&listen.into())?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        let io = UdpSocket::from_std(socket.into())?;
+        let local = io.local_addr()?;
+        let receive_buffers = receive_buffers.clamp(1, quinn_udp::BATCH_SIZE);
+        Ok(Self {
+            io,
+            state,
+            local,
+            buffer: vec![0; receive_buffers * RECEIVE_BUFFER_BYTES].into(),
+            metas: vec![RecvMeta::default(); receive_buffers].into(),
+        })
+    }
+
+    /// The bound address.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Granted receive and send buffers, bytes. Linux reports twice the usable size; this is it.
+    pub(crate) fn granted_buffers(&self) -> (usize, usize) {
+        let socket = SockRef::from(&self.io);
+        let halved = |size: io::Result<usize>| size.unwrap_or(0) / 2;
+        (
+            halved(socket.recv_buffer_size()),
+            halved(socket.send_buffer_size()),
+        )
+    }
+
+    /// How many buffers one receive call can fill.
+    pub(crate) fn receive_buffers(&self) -> usize {
+        self.metas.len()
+    }
+
+    /// Resolves when a read may succeed.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await
+    }
+
+    /// Resolves when a write may succeed.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.io.writable().await
+    }
+
+    /// One receive call. Returns how many of the buffers are filled; [`Socket::received`] reads them.
+    pub(crate) fn receive(&mut self) -> io::Result<usize> {
+        let Self {
+            io,
+            state,
+            buffer,
+            metas,
+            ..
+        } = self;
+        let mut slices: smallvec::SmallVec<[IoSliceMut<'_>; 32]> = buffer
+            .chunks_mut(RECEIVE_BUFFER_BYTES)
+            .map(IoSliceMut::new)
+            .collect();
+        io.try_io(Interest::READABLE, || {
+            state.recv(UdpSockRef::from(&*io), &mut slices, metas)
+        })
+    }
+
+    /// The datagrams of the first `filled` buffers of the last [`Socket::receive`].
+    pub(crate) fn received(&self, filled: usize) -> impl Iterator<Item = Datagram<'_>> {
+        let buffers = self.buffer.chunks(RECEIVE_BUFFER_BYTES);
+        let filled = buffers.zip(self.metas.iter()).take(filled);
+        filled.flat_map(|(buffer, meta)| {
+            let ip = meta.dst_ip.map_or(self.local.ip(), |ip| ip.to_canonical());
+            let local = SocketAddr::new(ip, self.local.port());
+            let remote = canonical(meta.addr);
+            let bytes = buffer.get(..meta.len).unwrap_or_default();
+            bytes.chunks(meta.stride.max(1)).map(move |bytes| Datagram {
+                local,
+                remote,
+                bytes,
+            })
+        })
+    }
+
+    /// How many datagrams of one size to one peer may go in one call, now.
+    pub(crate) fn segments_max(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Sends datagrams of one size (the last may be shorter) to one peer.
+    pub(crate) fn send(&self, run: &Run<'_>) -> io::Result<()> {
+        let transmit = Transmit {
+            destination: self.mapped(run.remote),
+            ecn: None,
+            contents: run.bytes,
+            segment_size: Some(run.segment_bytes),
+            src_ip: self.source(run.local),
+        };
+        self.io.try_io(Interest::WRITABLE, || {
+            self.state.try_send(UdpSockRef::from(&self.io), &transmit)
+        })
+    }
+
+    /// A socket for both families speaks of IPv4 addresses in their mapped form.
+    fn mapped(&self, addr: SocketAddr) -> SocketAddr {
+        match (self.local, addr.ip()) {
+            (SocketAddr::V6(_), IpAddr::V4(ip)) => {
+                SocketAddr::new(ip.to_ipv6_mapped().into(), addr.port())
+            }
+            _ => addr,
+        }
+    }
+
+    /// Which source address to ask for; a socket bound to one needs no telling.
+    fn source(&self, local: SocketAddr) -> Option<IpAddr> {
+        if !self.local.ip().is_unspecified() || local.ip().is_unspecified() {
+            return None;
+        }
+        Some(self.mapped(local).ip())
+    }
+}
+
+/// IPv4 in its own form, as candidates and the engine have it; no flow label or scope.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// GRO hands over up to 64 KiB at once.
+const RECEIVE_BUFFER_BYTES: usize = 65_536;
