@@ -1,1 +1,202 @@
-//! Placeholder.
+//! The coordinator's shell: HTTP and WebSocket around the state machine of `coordinator-core`.
+//!
+//! One task per session, one task (the hub) that owns the state machine, bounded queues between
+//! them. Nothing here decides who may reach whom.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use tokio_util::sync::CancellationToken;
+//!
+//! let secret = auth::ClusterSecret::generate();
+//! let mut config = coordinator::Config::new(Arc::new(auth::AllowAll), secret);
+//! config.listen.set_port(0);
+//! let server = coordinator::Server::bind(config).await?;
+//! println!("ws://{}", server.addr());
+//! server.run(CancellationToken::new()).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod config;
+mod hub;
+mod listener;
+mod metrics;
+mod outbox;
+mod pages;
+mod refusal;
+mod routes;
+mod session;
+mod token;
+mod upgrade;
+
+use std::{io, net::SocketAddr, sync::Arc, time::SystemTime};
+
+use auth::{Authenticator, ByRole, Cluster};
+use coordinator_core::{Coordinator, Stats, alias};
+use prometheus_client::registry::Registry;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc, watch},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use crate::config::{Config, Limits, Outbox, Page, Timeouts};
+use crate::{hub::Hub, metrics::Metrics};
+
+/// A coordinator that listens. It answers once [`Self::run`] runs.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    listener: TcpListener,
+    hub: Hub,
+    shared: Arc<Shared>,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The system refused the address.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// Which address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Two pages, or a page and an endpoint, have one path; or a path does not begin with `/`.
+    #[error("page path {path:?} is not a path of its own from the root")]
+    PagePath {
+        /// Which path.
+        path: String,
+    },
+}
+
+/// What the tasks of one server share.
+#[derive(Debug)]
+struct Shared {
+    authenticator: Arc<dyn Authenticator>,
+    limits: Limits,
+    timeouts: Timeouts,
+    pages: Vec<Page>,
+    hub: mpsc::Sender<hub::Command>,
+    stats: watch::Receiver<Stats>,
+    metrics: Metrics,
+    registry: Registry,
+    room: Room,
+    tasks: TaskTracker,
+    /// Sessions are to be closed, and no new ones let in.
+    stop: CancellationToken,
+    /// No task may go on.
+    abort: CancellationToken,
+}
+
+/// Room for sessions: taken before the upgrade, so that a refusal can still be an HTTP status.
+#[derive(Debug)]
+struct Room {
+    clients: Arc<Semaphore>,
+    servers: Arc<Semaphore>,
+    /// Sessions that are upgraded only to be told that they are refused.
+    refused: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Takes the address.
+    pub async fn bind(config: Config) -> Result<Self, BindError> {
+        pages::check(&config.pages)?;
+        let unavailable = |source| BindError::Listen {
+            addr: config.listen,
+            source,
+        };
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(unavailable)?;
+        let addr = listener.local_addr().map_err(unavailable)?;
+
+        let (stats_sender, stats) = watch::channel(Stats::default());
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, stats.clone());
+        let core = Coordinator::new(coordinator_core::Config {
+            instance: config.instance,
+            started: seconds_since_epoch(),
+            seed: rand::random(),
+            selector: config.selector,
+            limits: config.limits.core.clone(),
+        });
+        let (hub, commands) = Hub::new(core, stats_sender, metrics.clone());
+        let servers =
+            Cluster::new(config.cluster_secret).allow_raw_secret(config.raw_cluster_secret);
+        let shared = Shared {
+            authenticator: Arc::new(ByRole {
+                clients: config.clients,
+                servers: Arc::new(servers),
+            }),
+            room: Room {
+                clients: Arc::new(Semaphore::new(config.limits.core.clients_max)),
+                servers: Arc::new(Semaphore::new(config.limits.core.servers_max)),
+                refused: Arc::new(Semaphore::new(REFUSED_MAX)),
+            },
+            limits: config.limits,
+            timeouts: config.timeouts,
+            pages: config.pages,
+            hub: commands,
+            stats,
+            metrics,
+            registry,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
+        };
+        Ok(Self {
+            addr,
+            listener,
+            hub,
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `shutdown` is cancelled; then closes every session with `ShuttingDown`, and
+    /// returns when all are closed or the drain timeout is over.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self {
+            listener,
+            hub,
+            shared,
+            ..
+        } = self;
+        let hub_stop = CancellationToken::new();
+        let hub_task = TaskTracker::new();
+        hub_task.spawn(hub.run(hub_stop.clone()));
+        hub_task.close();
+
+        listener::accept(listener, &shared, &shutdown).await;
+        shared.stop.cancel();
+        shared.tasks.close();
+        let drained = tokio::time::timeout(shared.timeouts.drain, shared.tasks.wait()).await;
+        if drained.is_err() {
+            tracing::warn!("sessions did not close in time");
+        }
+        shared.abort.cancel();
+        shared.tasks.wait().await;
+        hub_stop.cancel();
+        hub_task.wait().await;
+    }
+}
+
+/// A clock before 2026 gives 0: aliases are then unique only until the next start.
+fn seconds_since_epoch() -> u64 {
+    let since_1970 = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    since_1970.saturating_sub(alias::EPOCH_UNIX_SECONDS)
+}
+
+/// Beyond it, refusals are HTTP statuses also for those that asked for more.
+const REFUSED_MAX: usize = 1024;

@@ -1,0 +1,107 @@
+//! Accepting connections: so many requests at once, each with its deadlines.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time,
+};
+use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
+
+use crate::{Shared, metrics::Request as Outcome, routes, session, upgrade::Remote};
+
+/// Accepts until `shutdown` is cancelled.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    shared: &Arc<Shared>,
+    shutdown: &CancellationToken,
+) {
+    let router = routes::router(Arc::clone(shared));
+    let room = Arc::new(Semaphore::new(shared.limits.requests_max.max(1)));
+    loop {
+        // Without room, connections wait in the kernel's queue.
+        let accepted = async {
+            let permit = Arc::clone(&room).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, remote)) => {
+                let (shared, router) = (Arc::clone(shared), router.clone());
+                shared.tasks.clone().spawn(async move {
+                    let request = serve(&shared, router, stream, remote);
+                    session::unless(&shared.abort, request).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => recover(shared, &error).await,
+        }
+    }
+}
+
+/// A connection that ended before it was accepted is its own affair. Without file descriptors, or
+/// memory, there is nothing to do but wait for some.
+async fn recover(shared: &Shared, error: &io::Error) {
+    shared.metrics.accept_failed();
+    if !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    ) {
+        tracing::warn!(%error, "cannot accept connections");
+        time::sleep(ACCEPT_RETRY).await;
+    }
+}
+
+/// One request; when it is an upgrade, axum's task goes on with the session.
+async fn serve(shared: &Shared, router: Router, stream: TcpStream, remote: SocketAddr) {
+    // Signals are small, and each is waited for.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot turn off Nagle's algorithm");
+    }
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Remote(remote));
+        let response = router.clone().call(request.map(Body::new));
+        async move { response.await.map(closing) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.timeouts.header)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let end = match time::timeout(shared.timeouts.request, connection).await {
+        Ok(Ok(())) => Outcome::Served,
+        Ok(Err(error)) if error.is_timeout() => Outcome::TimedOut,
+        Ok(Err(error)) if error.is_parse() => Outcome::Malformed,
+        Ok(Err(_)) => Outcome::Broken,
+        Err(_) => Outcome::TimedOut,
+    };
+    shared.metrics.request_ended(end);
+}
+
+/// A connection serves one request: those that wait for another would take the room of the rest.
+fn closing(mut response: Response) -> Response {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Room for a token of several kilobytes in URL or headers.
+const HEADER_BYTES_MAX: usize = 32 * 1024;

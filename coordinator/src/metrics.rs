@@ -1,0 +1,142 @@
+//! What is counted, under `coordinator_`. Every refusal, close and drop has its reason.
+
+mod labels;
+
+use std::fmt;
+
+use coordinator_core::Stats;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::ConstGauge,
+    },
+    registry::Registry,
+};
+use tokio::sync::watch;
+
+use self::labels::{By, ByEnd, ByRole, by};
+pub(crate) use self::labels::{Dropped, End, Refused, Request};
+
+/// Counters of the shell. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metrics {
+    opened: Family<ByRole, Counter>,
+    closed: Family<ByEnd, Counter>,
+    refused: Family<By<Refused>, Counter>,
+    dropped: Family<By<Dropped>, Counter>,
+    requests: Family<By<Request>, Counter>,
+    accept_failures: Counter,
+}
+
+impl Metrics {
+    /// Registers the shell's counters, and the state machine's as they are in `stats` at scrape.
+    pub(crate) fn register(registry: &mut Registry, stats: watch::Receiver<Stats>) -> Self {
+        let metrics = Self::default();
+        let registry = registry.sub_registry_with_prefix("coordinator");
+        registry.register("sessions_opened", "Sessions let in", metrics.opened.clone());
+        registry.register(
+            "sessions_closed",
+            "Sessions that ended, by reason",
+            metrics.closed.clone(),
+        );
+        registry.register(
+            "refusals",
+            "Requests for a session that were refused, by reason",
+            metrics.refused.clone(),
+        );
+        registry.register(
+            "frames_dropped",
+            "WebSocket frames dropped on the way to or from the relay, by reason",
+            metrics.dropped.clone(),
+        );
+        registry.register(
+            "requests",
+            "HTTP requests, upgrades included, by outcome",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "accept_failures",
+            "Connections that could not be accepted",
+            metrics.accept_failures.clone(),
+        );
+        registry.register_collector(Box::new(Core(stats)));
+        metrics
+    }
+
+    pub(crate) fn session_opened(&self, role: proto::Role) {
+        let role = role.into();
+        self.opened.get_or_create(&ByRole { role }).inc();
+    }
+
+    pub(crate) fn session_closed(&self, role: proto::Role, reason: End) {
+        let role = role.into();
+        self.closed.get_or_create(&ByEnd { role, reason }).inc();
+    }
+
+    pub(crate) fn refused(&self, reason: Refused) {
+        self.refused.get_or_create(&by(reason)).inc();
+    }
+
+    pub(crate) fn dropped(&self, reason: Dropped) {
+        self.dropped.get_or_create(&by(reason)).inc();
+    }
+
+    pub(crate) fn request_ended(&self, reason: Request) {
+        self.requests.get_or_create(&by(reason)).inc();
+    }
+
+    pub(crate) fn accept_failed(&self) {
+        self.accept_failures.inc();
+    }
+}
+
+/// The state machine's own numbers.
+#[derive(Debug)]
+struct Core(watch::Receiver<Stats>);
+
+impl Collector for Core {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = *self.0.borrow();
+        let gauges = [
+            ("clients", "Clients with a session", stats.clients),
+            ("servers", "Servers and hubs with a session", stats.servers),
+            (
+                "clients_waiting",
+                "Clients that wait for a server to appear",
+                stats.waiting,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let kind = gauge.metric_type();
+            gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        let counters = [
+            ("signals_relayed", "Signals relayed", stats.relayed),
+            ("welcomes", "WELCOMEs sent", stats.welcomes),
+            ("server_lists", "SERVERS sent", stats.server_lists),
+            (
+                "unavailable_errors",
+                "ERRORs sent about a CONNECT to nobody",
+                stats.errors,
+            ),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            let kind = counter.metric_type();
+            counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        let dropped = ConstCounter::new(0_u64).metric_type();
+        let name = "signals_dropped";
+        let help = "Signals that were not relayed, by reason";
+        let mut family = encoder.encode_descriptor(name, help, None, dropped)?;
+        for (reason, value) in stats.dropped.by_reason() {
+            let labels = [("reason", reason.label())];
+            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! `/connect` and `/discover`: who asks, for which role, and whether it gets a session.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use auth::{Credentials, UpgradeRequest};
+use axum::{
+    extract::{
+        Extension, State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    http::{HeaderMap, HeaderValue, Uri},
+    response::{IntoResponse as _, Response},
+};
+use proto::{Reason, Role, SUBPROTOCOL};
+use tokio::{sync::OwnedSemaphorePermit, time};
+
+use crate::{Shared, metrics::Refused, refusal, session, token};
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remote(pub(crate) SocketAddr);
+
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+/// Clients.
+pub(crate) async fn connect(
+    State(shared): State<Arc<Shared>>,
+    Extension(remote): Extension<Remote>,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: Upgrade,
+) -> Response {
+    join(shared, Ok(Role::Client), remote, uri, headers, upgrade).await
+}
+
+/// Servers and hubs, by `?role=`.
+pub(crate) async fn discover(
+    State(shared): State<Arc<Shared>>,
+    Extension(remote): Extension<Remote>,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: Upgrade,
+) -> Response {
+    let role = match token::query(&uri, "role").as_deref() {
+        None | Some("COMMUNICATION_SERVER") => Ok(Role::CommunicationServer),
+        Some("COMMUNICATION_SERVER_HUB") => Ok(Role::CommunicationServerHub),
+        Some(_) => Err(Reason::UnknownRole),
+    };
+    join(shared, role, remote, uri, headers, upgrade).await
+}
+
+async fn join(
+    shared: Arc<Shared>,
+    role: Result<Role, Reason>,
+    remote: Remote,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: Upgrade,
+) -> Response {
+    let mut upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => {
+            shared.metrics.refused(Refused::NotAnUpgrade);
+            return rejection.into_response();
+        }
+    };
+    let ours = token::offers_ours(&headers);
+    if ours {
+        upgrade.set_selected_protocol(HeaderValue::from_static(SUBPROTOCOL));
+    }
+    let admitted = match role {
+        Ok(role) => admit(&shared, role, remote, &uri, &headers)
+            .await
+            .map(|permit| (role, permit)),
+        Err(reason) => Err(reason),
+    };
+    match admitted {
+        Ok((role, permit)) => serve(shared, upgrade, role, ours, permit),
+        Err(reason) => {
+            shared.metrics.refused(Refused::For(reason));
+            tracing::debug!(%reason, path = uri.path(), "refused");
+            refuse(shared, upgrade, ours, reason)
+        }
+    }
+}
+
+/// Whether somebody may have a session, and a place for it.
+async fn admit(
+    shared: &Shared,
+    role: Role,
+    remote: Remote,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<OwnedSemaphorePermit, Reason> {
+    if shared.stop.is_cancelled() {
+        return Err(Reason::ShuttingDown);
+    }
+    let room = match role {
+        Role::CommunicationServer | Role::CommunicationServerHub => &shared.room.servers,
+        Role::Client | Role::UnknownRole => &shared.room.clients,
+    };
+    let permit = Arc::clone(room).try_acquire_owned();
+    let permit = permit.map_err(|_| Reason::Overloaded)?;
+    let token = token::find(uri, headers);
+    let credentials = Credentials::Upgrade(UpgradeRequest {
+        uri,
+        headers,
+        remote: remote.0,
+        token: token.as_deref(),
+    });
+    let asked = match role {
+        Role::CommunicationServer => auth::Role::Server,
+        Role::CommunicationServerHub => auth::Role::Hub,
+        Role::Client | Role::UnknownRole => auth::Role::Client,
+    };
+    let answer = shared.authenticator.authenticate(asked, credentials);
+    match time::timeout(shared.timeouts.auth, answer).await {
+        Ok(Ok(_)) => Ok(permit),
+        Ok(Err(refused)) => Err(refusal::reason(refused)),
+        Err(_) => Err(Reason::AuthUnavailable),
+    }
+}
+
+fn serve(
+    shared: Arc<Shared>,
+    upgrade: WebSocketUpgrade,
+    role: Role,
+    ours: bool,
+    permit: OwnedSemaphorePermit,
+) -> Response {
+    let task = shared.tasks.token();
+    configure(upgrade, &shared).on_upgrade(move |socket| async move {
+        let session = session::run(&shared, role, ours, socket);
+        session::unless(&shared.abort, session).await;
+        drop((permit, task));
+    })
+}
+
+fn refuse(shared: Arc<Shared>, upgrade: WebSocketUpgrade, ours: bool, reason: Reason) -> Response {
+    let permit = Arc::clone(&shared.room.refused).try_acquire_owned();
+    let (true, Ok(permit)) = (ours, permit) else {
+        return refusal::response(reason);
+    };
+    let task = shared.tasks.token();
+    configure(upgrade, &shared).on_upgrade(move |mut socket| async move {
+        let farewell = session::farewell(&mut socket, true, reason, shared.timeouts.close);
+        session::unless(&shared.abort, farewell).await;
+        drop((permit, task));
+    })
+}
+
+/// Buffers that fit signals, tens of thousands of times; the defaults are for bulk data.
+fn configure(upgrade: WebSocketUpgrade, shared: &Shared) -> WebSocketUpgrade {
+    // Up to twice the limit is read, so that the close can say what was wrong.
+    let bytes_max = shared.limits.core.signal_bytes_max.saturating_mul(2);
+    upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES + 4 * bytes_max)
+        .max_message_size(bytes_max)
+        .max_frame_size(bytes_max)
+}
+
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;

@@ -1,0 +1,176 @@
+//! What a session may not do, and what happens when it does.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::SinkExt as _;
+use proto::{
+    ConnectMessage, ErrorMessage, Message as _, MessageType, Reason, ServersMessage, WebRtcMessage,
+    limits::SIGNAL_BYTES_MAX,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_tungstenite::tungstenite::Message as Frame;
+
+use crate::harness::{DEADLINE, Running, Socket};
+
+/// An ANSWER of exactly `size` bytes.
+fn answer(to_alias: u64, size: usize) -> WebRtcMessage {
+    let mut answer = WebRtcMessage {
+        r#type: MessageType::WebrtcAnswer.into(),
+        to_alias,
+        data: vec![b'x'; size].into(),
+        ..Default::default()
+    };
+    let overhead = answer.encoded_len() - size;
+    answer.data.truncate(size - overhead);
+    assert_eq!(answer.encoded_len(), size);
+    answer
+}
+
+async fn expect_reason(socket: &mut Socket, reason: Reason) {
+    let error = socket.receive::<ErrorMessage>().await;
+    assert_eq!(error.code, u32::from(reason.number()));
+    assert_eq!(u16::from(socket.closed().await.code), reason.close_code());
+}
+
+#[tokio::test]
+async fn a_signal_has_its_size() {
+    let running = Running::start().await;
+    let (mut server, welcome) = running.server().await;
+    server.receive::<ServersMessage>().await;
+    for size in [SIGNAL_BYTES_MAX - 1, SIGNAL_BYTES_MAX] {
+        let (mut client, _) = running.client().await;
+        client.send(&answer(welcome.alias, size)).await;
+        server.receive::<WebRtcMessage>().await;
+    }
+    let (mut client, _) = running.client().await;
+    client
+        .send(&answer(welcome.alias, SIGNAL_BYTES_MAX + 1))
+        .await;
+    expect_reason(&mut client, Reason::MessageTooLarge).await;
+    let (mut old, _) = running.old_client().await;
+    old.send(&answer(welcome.alias, SIGNAL_BYTES_MAX + 1)).await;
+    assert_eq!(u16::from(old.closed().await.code), 1009);
+    let ended = "coordinator_sessions_closed_total{role=\"Client\",reason=\"MessageTooLarge\"} 2\n";
+    running.metric(ended).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_without_end_is_not_waited_for() {
+    let running = Running::start().await;
+    let (mut client, _) = running.client().await;
+    // Its first frame says that there are 4 GiB to come.
+    let message = Frame::Binary(Bytes::from(vec![0; 4 * SIGNAL_BYTES_MAX]));
+    // It may be closed before all is written.
+    drop(client.0.send(message).await);
+    let ended = "coordinator_sessions_closed_total{role=\"Client\",reason=\"MessageTooLarge\"} 1\n";
+    running.metric(ended).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_read_is_closed_alone() {
+    let running = Running::with(|config| {
+        config.limits.client_outbox.count_max = 1000;
+        config.limits.client_outbox.bytes_max = 1024 * 1024;
+        config.limits.core.server_rate.burst = 1_000_000;
+    })
+    .await;
+    let (mut server, server_welcome) = running.server().await;
+    server.receive::<ServersMessage>().await;
+    let connect = ConnectMessage {
+        r#type: MessageType::Connect.into(),
+        to_alias: server_welcome.alias,
+        ..Default::default()
+    };
+    let (mut deaf, deaf_welcome) = running.client().await;
+    deaf.send(&connect).await;
+    server.receive::<ConnectMessage>().await;
+    let (mut other, other_welcome) = running.client().await;
+    other.send(&connect).await;
+    server.receive::<ConnectMessage>().await;
+
+    // More than TCP's buffers and the outbox hold together.
+    let mut flood = answer(deaf_welcome.alias, SIGNAL_BYTES_MAX);
+    flood.r#type = MessageType::WebrtcIceCandidate.into();
+    for _ in 0..300 {
+        server.send(&flood).await;
+    }
+    let mut last = answer(other_welcome.alias, 100);
+    last.r#type = MessageType::WebrtcOffer.into();
+    server.send(&last).await;
+    let told = other.receive::<WebRtcMessage>().await;
+    assert_eq!(told.r#type(), MessageType::WebrtcOffer);
+    let ended =
+        "coordinator_sessions_closed_total{role=\"Client\",reason=\"SessionQueueFull\"} 1\n";
+    running.metric(ended).await;
+    running.metric("coordinator_clients 1\n").await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_silent_session_is_pinged_and_then_closed() {
+    let running = Running::with(|config| {
+        config.timeouts.ping_interval = Duration::from_millis(100);
+        config.timeouts.idle = Duration::from_millis(400);
+    })
+    .await;
+    // It answers pings, because it reads: it stays.
+    let (mut alive, _) = running.client().await;
+    for _ in 0..8 {
+        let frame = alive.next().await.expect("open").expect("a frame");
+        assert!(matches!(frame, Frame::Ping(_)), "{frame:?}");
+    }
+    drop(alive);
+    // It does not read at first, so nothing answers; what it finds then is why it was closed.
+    let (mut silent, _) = running.client().await;
+    let ended = "coordinator_sessions_closed_total{role=\"Client\",reason=\"IdleTimeout\"} 1\n";
+    running.metric(ended).await;
+    expect_reason(&mut silent, Reason::IdleTimeout).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_breaks_the_rules_ends_its_session() {
+    let running = Running::start().await;
+    let mut stream = tokio::net::TcpStream::connect(running.addr)
+        .await
+        .expect("it listens");
+    let request = "GET /connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
+                   Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    // A binary frame without the mask that RFC 6455 section 5.1 demands of clients.
+    let bytes = [request.as_bytes(), &[0x82, 0x01, 0x00]].concat();
+    stream.write_all(&bytes).await.expect("it reads");
+    let ended =
+        "coordinator_sessions_closed_total{role=\"Client\",reason=\"ProtocolViolation\"} 1\n";
+    running.metric(ended).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_has_its_deadline() {
+    let running = Running::with(|config| {
+        config.timeouts.header = Duration::from_millis(100);
+    })
+    .await;
+    let mut stream = tokio::net::TcpStream::connect(running.addr)
+        .await
+        .expect("it listens");
+    stream
+        .write_all(b"GET /connect HT")
+        .await
+        .expect("it reads");
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await;
+    ended.expect("in time").expect("a clean end");
+    running
+        .metric("coordinator_requests_total{reason=\"TimedOut\"} 1\n")
+        .await;
+    running.raw(b"\x00\xff\r\n\r\n").await;
+    running
+        .metric("coordinator_requests_total{reason=\"Malformed\"} 1\n")
+        .await;
+    running.stop().await;
+}

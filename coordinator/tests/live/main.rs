@@ -1,0 +1,14 @@
+//! A coordinator on loopback, spoken to over real WebSockets.
+
+#[cfg(test)]
+mod endpoints;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod relay;
+#[cfg(test)]
+mod shutdown;
