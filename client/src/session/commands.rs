@@ -13,7 +13,7 @@ use super::{
 
 impl Session {
     /// Wants these topics, from now on and on every later server. [`Event::Answered`] follows when
-    /// the server has agreed to them or refused; while there is none, that takes until there is.
+    /// the server has agreed to all of them or refused one, and then the whole; while there is none, that takes until there is.
     /// A topic that is wanted already is asked for again, which changes nothing.
     ///
     /// # Errors
@@ -91,9 +91,10 @@ impl Session {
         Ok(published)
     }
 
-    /// Ends the session politely: [`Event::Stopped`] with [`Reason::Closed`] is the last event.
-    pub fn close(&mut self) {
-        self.stop(Reason::Closed);
+    /// Ends the session politely: [`Event::Stopped`] with this reason is the last event.
+    /// [`Reason::Closed`] is the usual one.
+    pub fn close(&mut self, reason: Reason) {
+        self.stop(reason);
     }
 
     /// Publications that wait for a peer.

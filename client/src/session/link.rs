@@ -319,6 +319,7 @@ impl Session {
                 .subscriptions
                 .answer(error.id, Err(ServerError::from_wire(error)));
             self.tell(answer);
+            self.withdraw(now);
             return true;
         }
         match reason {
@@ -332,6 +333,16 @@ impl Session {
             _ => self.emit(Event::Error(ServerError::from_wire(error))),
         }
         true
+    }
+
+    fn withdraw(&mut self, now: Instant) {
+        let deadline = now + self.config.request_timeout;
+        for frame in self
+            .subscriptions
+            .withdraw(self.packet_bytes_max(), deadline)
+        {
+            self.send_reliable(frame);
+        }
     }
 
     fn handle_echo(&mut self, now: Instant, time: f64) -> bool {

@@ -88,6 +88,8 @@ pub(super) struct Subscriptions {
     wanted: BTreeMap<Arc<str>, Wanted>,
     requests: BTreeMap<RequestId, Request>,
     asked: BTreeMap<u32, Asked>,
+    /// Of a refused request, and perhaps subscribed all the same: the server applies what it can.
+    withdrawn: Vec<Arc<str>>,
     subscriptions_max: usize,
     requests_max: usize,
     last_request: u64,
@@ -100,6 +102,7 @@ impl Subscriptions {
             wanted: BTreeMap::new(),
             requests: BTreeMap::new(),
             asked: BTreeMap::new(),
+            withdrawn: Vec::new(),
             subscriptions_max,
             requests_max,
             last_request: 0,
@@ -198,9 +201,16 @@ impl Subscriptions {
             (Some(request), result) => {
                 self.finish_one(request, result.map_err(RequestError::Refused))
             }
-            (None, Ok(())) => Answer::None,
-            (None, Err(error)) => Answer::Lost(error),
+            (None, Err(error)) if asked.kind == Kind::Subscribe => Answer::Lost(error),
+            (None, _) => Answer::None,
         }
+    }
+
+    /// The messages that take back what a refused request may have left behind: a request is
+    /// agreed to as a whole or not at all.
+    pub(super) fn withdraw(&mut self, packet_bytes_max: usize, deadline: Instant) -> Vec<Bytes> {
+        let topics = std::mem::take(&mut self.withdrawn);
+        self.send(None, Kind::Unsubscribe, topics, packet_bytes_max, deadline)
     }
 
     /// The next message whose answer is overdue.
@@ -228,6 +238,7 @@ impl Subscriptions {
     /// server that is gone sends nothing, so whoever unsubscribed has what it wanted.
     pub(super) fn peer_lost(&mut self) -> Vec<RequestId> {
         self.asked.clear();
+        self.withdrawn.clear();
         let done: Vec<RequestId> = self
             .requests
             .iter()
@@ -328,8 +339,11 @@ impl Subscriptions {
             return;
         }
         wanted.confirmed |= agreed;
-        if !wanted.confirmed && asked_now {
-            self.wanted.remove(topic);
+        if !wanted.confirmed
+            && asked_now
+            && let Some((topic, _)) = self.wanted.remove_entry(topic)
+        {
+            self.withdrawn.push(topic);
         }
     }
 

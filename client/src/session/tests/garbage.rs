@@ -167,7 +167,7 @@ proptest! {
             prop_assert!(script.outputs.len() <= 24, "{:?}", script.outputs);
         }
         // Nothing that a peer says keeps a session from being closed.
-        script.session.close();
+        script.session.close(Reason::Closed);
         script.drain();
         let stopped = matches!(script.session.state(), State::Stopped { .. });
         prop_assert!(stopped);

@@ -169,7 +169,7 @@ fn a_congested_lane_makes_them_wait() {
 fn queued_ones_are_counted_when_it_ends() {
     let mut script = Script::new();
     script.publish(Lane::Reliable, b"1").expect("queued");
-    script.session.close();
+    script.session.close(Reason::Closed);
     assert_eq!(script.session.stats().dropped.queue_stopped, 1);
 }
 

@@ -274,7 +274,7 @@ fn what_an_old_socket_says_is_ignored() {
 fn closing_is_polite_and_final() {
     let mut script = Script::connected();
     let peer = script.peer();
-    script.session.close();
+    script.session.close(Reason::Closed);
     script.drain();
     assert_eq!(script.take(), Output::ClosePeer { peer });
     assert!(matches!(script.take(), Output::HangUp { .. }));
@@ -284,7 +284,7 @@ fn closing_is_polite_and_final() {
             reason: Reason::Closed
         }
     );
-    script.session.close();
+    script.session.close(Reason::Closed);
     script.input(Input::Tick);
     script.assert_quiet();
 }

@@ -57,6 +57,13 @@ fn a_refused_topic_is_not_wanted_any_more() {
     };
     assert_eq!(answered, request);
     assert_eq!(error.reason, Some(Reason::TooManySubscriptions));
+    // The server applies what it can of a refused list: that is taken back.
+    let frame = script.take_sent(MessageType::Unsubscribe);
+    let withdrawn = UnsubscribeMessage::decode(frame).expect("an UNSUBSCRIBE");
+    assert_eq!(withdrawn.entries.len(), 1);
+    assert_eq!(withdrawn.entries[0].topic, "b");
+    script.ack(withdrawn.id);
+    script.assert_quiet();
     // What the server had agreed to before stays.
     assert_eq!(
         script.session.subscriptions.topics().collect::<Vec<_>>(),
