@@ -1,0 +1,127 @@
+//! Where clients come from: what they share (a certificate, an address, a bad network), and a
+//! socket for each.
+//!
+//! A server has one UDP port, and DTLS names nobody: two clients of one socket could not be told
+//! apart there. So each client has a socket of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use shard::{
+    PeerConfig, outbox,
+    rtc_peer::{Certificate, CertificateError},
+};
+
+use crate::{
+    client::{self, Client},
+    config::{Config, EndpointConfig},
+    driver,
+    events::Events,
+    session::Offline,
+    signalling::BadUrl,
+};
+
+/// Makes clients.
+#[derive(Debug)]
+pub struct Endpoint {
+    config: EndpointConfig,
+    certificate: Certificate,
+    clients: AtomicU64,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL is no coordinator's.
+    #[error(transparent)]
+    BadUrl(#[from] BadUrl),
+    /// The system has no socket for it.
+    #[error("no UDP socket for the client")]
+    Socket(#[from] std::io::Error),
+    /// No certificate could be made.
+    #[error("no certificate for the client")]
+    Certificate(#[from] CertificateError),
+}
+
+impl Endpoint {
+    /// Makes the certificate; nothing is bound yet.
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn new(config: EndpointConfig) -> Result<Self, CertificateError> {
+        let certificate = match &config.certificate {
+            Some(certificate) => certificate.clone(),
+            None => Certificate::generate()?,
+        };
+        Ok(Self {
+            config,
+            certificate,
+            clients: AtomicU64::new(0),
+        })
+    }
+
+    /// A client, on its way to the coordinator; [`crate::Event::Connected`] says when it is there.
+    /// Its tasks run on the tokio runtime that this is called from.
+    ///
+    /// # Errors
+    /// When the coordinator's URL is none, or the system has no socket for the client. That it
+    /// cannot be reached is no error here: the client goes on trying.
+    pub fn connect(&self, config: &Config) -> Result<(Client, Events), ConnectError> {
+        let (app, shared, events) = client::app(config.events);
+        let running = driver::start(self, config, app)?;
+        Ok((Client::new(running, shared), events))
+    }
+
+    /// A seed for the next client.
+    pub(crate) fn next_seed(&self) -> u64 {
+        let client = self.clients.fetch_add(1, Ordering::Relaxed);
+        self.config
+            .seed
+            .wrapping_add(client.wrapping_mul(SEED_STEP))
+    }
+
+    pub(crate) fn shard_config(&self, config: &Config, seed: u64) -> shard::Config {
+        let mut shard = shard::Config::new(self.certificate.clone(), seed);
+        shard.listen = (self.config.listen, 0).into();
+        shard.peers_max = PEERS_MAX;
+        shard.reliable = reliable_outbox(config.offline);
+        shard.peer = PeerConfig {
+            idle_timeout: config.idle_timeout,
+            handshake_timeout: config.connect_timeout,
+            ..PeerConfig::default()
+        };
+        shard.commands_max = COMMANDS_MAX;
+        // Each socket has a bad network of its own, or all would lose the same packets.
+        shard.impair = self.config.impair;
+        if let Some(impair) = &mut shard.impair {
+            impair.seed = impair.seed.wrapping_add(seed);
+        }
+        shard.socket_buffer_bytes = self.config.socket_buffer_bytes;
+        shard.receive_buffers = 4;
+        shard
+    }
+}
+
+/// Room for everything that waited for a server, twice: it is sent in one go.
+fn reliable_outbox(offline: Offline) -> outbox::Config {
+    let mut outbox = outbox::Config::RELIABLE;
+    if let Offline::Queue {
+        count_max,
+        bytes_max,
+        ..
+    } = offline
+    {
+        outbox.count_max += 2 * count_max;
+        outbox.bytes_max += 2 * bytes_max;
+    }
+    outbox
+}
+
+/// The current peer, and former ones that have not said goodbye yet.
+const PEERS_MAX: usize = 4;
+
+/// Commands and signals that wait for a client's task.
+const COMMANDS_MAX: usize = 256;
+
+/// Odd, so that no two of 2^64 clients have the same seed.
+const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
