@@ -1,4 +1,5 @@
 //! The signalling task against a coordinator that the test plays.
+#![expect(clippy::result_large_err, reason = "tungstenite's callback is typed so")]
 
 use super::*;
 use tokio::{
