@@ -7,13 +7,14 @@ import { root, settle } from "./files.mjs";
 
 process.chdir(root);
 
-/** The bundles must stay small: this is fetched by every page. */
-const BUNDLE_BYTES_MAX = 60_000;
+/** The library is fetched by every page: it must stay small. */
+const LIBRARY_BYTES_MAX = 60_000;
+const DEMO_BYTES_MAX = 80_000;
 
 const NOTICE =
   "/*! WebRTC message broker, Apache-2.0. Contains pbf, BSD-3-Clause: see LICENSES.txt */";
 
-async function bundle(entry) {
+async function bundle(entry, bytesMax) {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -27,7 +28,7 @@ async function bundle(entry) {
     logLevel: "warning",
   });
   const text = outputFiles[0].text;
-  if (text.length > BUNDLE_BYTES_MAX) throw new Error(`${entry}: ${text.length} bytes`);
+  if (text.length > bytesMax) throw new Error(`${entry}: ${text.length} bytes`);
   return text;
 }
 
@@ -59,12 +60,12 @@ function checkTypes() {
 }
 
 const files = {
-  "dist/broker-client.js": await bundle("src/index.ts"),
+  "dist/broker-client.js": await bundle("src/index.ts", LIBRARY_BYTES_MAX),
   "dist/broker-client.d.ts": types(),
   "dist/LICENSES.txt": `pbf\n===\n\n${readFileSync("node_modules/pbf/LICENSE", "utf8")}`,
 };
 if (existsSync("demo/index.html")) {
-  files["dist/demo/demo.js"] = await bundle("demo/main.ts");
+  files["dist/demo/demo.js"] = await bundle("demo/main.ts", DEMO_BYTES_MAX);
   files["dist/demo/demo.css"] = readFileSync("demo/demo.css", "utf8");
   files["dist/demo/index.html"] = readFileSync("demo/index.html", "utf8");
 }
