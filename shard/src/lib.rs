@@ -16,6 +16,7 @@ mod demux;
 mod handler;
 pub mod impair;
 mod interfaces;
+mod kernel;
 pub mod outbox;
 mod peers;
 mod shard;
@@ -29,6 +30,7 @@ pub use crate::{
     config::{Config, LOCAL_ADDRS_MAX, PeerConfig},
     handler::{Event, Handler},
     impair::Impair,
+    kernel::kernel_drops,
     peers::{Full, PeerKey, Peers, Sent},
     shard::{Handle, SendError, Shard, TrySendError},
     stats::{Counter, DropReason, LaneStats, Stats},

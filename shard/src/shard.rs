@@ -80,6 +80,7 @@ impl<H: Handler> Shard<H> {
         let (receive_bytes, send_bytes) = socket.granted_buffers();
         stats.receive_buffer_bytes.set(count(receive_bytes));
         stats.send_buffer_bytes.set(count(send_bytes));
+        stats.socket_inode.set(socket.inode());
         tracing::info!(
             addr = %socket.local_addr(),
             asked_bytes = config.socket_buffer_bytes,
@@ -221,6 +222,7 @@ impl<H: Handler> Shard<H> {
             }
         }
         self.wire.write(now).await;
+        self.peers.end_flush();
     }
 
     /// Until there is something to do.

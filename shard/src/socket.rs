@@ -81,6 +81,11 @@ impl Socket {
         )
     }
 
+    /// The socket's number in the kernel's tables.
+    pub(crate) fn inode(&self) -> u64 {
+        crate::kernel::socket_inode(&self.io)
+    }
+
     /// How many buffers one receive call can fill.
     pub(crate) fn receive_buffers(&self) -> usize {
         self.metas.len()

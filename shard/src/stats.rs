@@ -175,6 +175,8 @@ pub struct Stats {
     pub receive_buffer_bytes: Counter,
     /// Gauge: send buffer that the system granted, bytes.
     pub send_buffer_bytes: Counter,
+    /// Names the socket in the kernel's table; see [`crate::kernel_drops`].
+    pub(crate) socket_inode: Counter,
     lanes: [LaneStats; 2],
     drops: [Counter; DropReason::ALL.len()],
 }
@@ -202,6 +204,12 @@ impl Stats {
 
     pub(crate) fn count_drops(&self, reason: DropReason, n: u64) {
         self.drop_counter(reason).add(n);
+    }
+
+    pub(crate) fn count_packet_out(&self, lane: Lane, bytes: usize) {
+        let stats = self.lane(lane);
+        stats.packets_out.add(1);
+        stats.bytes_out.add(count(bytes));
     }
 
     #[expect(

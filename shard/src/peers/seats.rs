@@ -1,0 +1,208 @@
+//! Where the peers of a shard sit: slots that are used again, with a generation that makes the keys
+//! of earlier occupants stale, and what the shard keeps beside each engine.
+
+use std::{fmt, time::Instant};
+
+use rtc_peer::{Lane, Output, Peer, Transmit};
+
+use crate::{config::Config, outbox, outbox::Outbox};
+
+/// Names a peer of one shard for as long as it lives. A stale key is harmless: it finds nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerKey {
+    /// Slot.
+    pub index: u32,
+    /// How many peers had the slot before.
+    pub generation: u32,
+}
+
+impl fmt::Display for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+/// All slots, free ones included.
+#[derive(Debug, Default)]
+pub(super) struct Seats {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    /// `None` in a free slot.
+    seat: Option<Box<Seat>>,
+}
+
+impl Seats {
+    /// Seats a peer; returns its slot.
+    pub(super) fn insert(&mut self, peer: Peer) -> usize {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() - 1
+        });
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.seat = Some(Box::new(Seat::new(peer)));
+        }
+        index
+    }
+
+    /// Frees a slot. Its key is stale from now on.
+    pub(super) fn remove(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && slot.seat.take().is_some()
+        {
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(index);
+        }
+    }
+
+    /// The key of whoever sits in a slot now.
+    pub(super) fn key(&self, index: usize) -> PeerKey {
+        PeerKey {
+            // peers_max is below 2^32: Peers::new cuts it.
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            generation: self.slots.get(index).map_or(0, |slot| slot.generation),
+        }
+    }
+
+    /// The slot and seat of a key that is not stale.
+    pub(super) fn find(&mut self, key: PeerKey) -> Option<(usize, &mut Seat)> {
+        let index = usize::try_from(key.index).ok()?;
+        let slot = self.slots.get_mut(index)?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        Some((index, slot.seat.as_deref_mut()?))
+    }
+
+    /// As [`Seats::find`], to look only.
+    pub(super) fn view(&self, key: PeerKey) -> Option<&Seat> {
+        let slot = self.slots.get(usize::try_from(key.index).ok()?)?;
+        let seat = slot.seat.as_deref()?;
+        (slot.generation == key.generation).then_some(seat)
+    }
+
+    /// Whoever sits in a slot.
+    pub(super) fn at(&mut self, index: usize) -> Option<&mut Seat> {
+        self.slots.get_mut(index)?.seat.as_deref_mut()
+    }
+
+    /// The keys of all who sit.
+    pub(super) fn keys(&self) -> Vec<PeerKey> {
+        let indices = 0..self.slots.len();
+        let keys = indices.map(|index| self.key(index));
+        keys.filter(|key| self.view(*key).is_some()).collect()
+    }
+
+    /// How many sit.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+/// A peer and what the shard keeps about it.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) peer: Peer,
+    outboxes: [Outbox; 2],
+    /// It stands in the list of those to be polled for events.
+    pub(super) unpolled: bool,
+    /// It stands in the list of those to be flushed.
+    pub(super) unflushed: bool,
+    /// It was told to close: it accepts nothing more, and tells nothing but that it closed.
+    pub(super) closing: bool,
+    /// It told that it closed; freed when its last datagrams are out.
+    pub(super) closed: bool,
+    /// Came out of the engine while the other kind was asked for: at most one of each.
+    event: Option<Output>,
+    transmit: Option<Transmit>,
+}
+
+impl Seat {
+    fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            outboxes: Default::default(),
+            unpolled: false,
+            unflushed: false,
+            closing: false,
+            closed: false,
+            event: None,
+            transmit: None,
+        }
+    }
+
+    /// What the engine has to tell; a datagram that comes before it is kept for the flush.
+    pub(super) fn poll_event(&mut self) -> Option<Output> {
+        if let Some(event) = self.event.take() {
+            return Some(event);
+        }
+        if self.transmit.is_some() {
+            return None;
+        }
+        match self.peer.poll_output()? {
+            Output::Transmit(transmit) => {
+                self.transmit = Some(transmit);
+                None
+            }
+            event => Some(event),
+        }
+    }
+
+    /// What the engine has to send; an event that comes before it is kept, and ends the flush.
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(transmit) = self.transmit.take() {
+            return Some(transmit);
+        }
+        if self.event.is_some() {
+            return None;
+        }
+        match self.peer.poll_output()? {
+            Output::Transmit(transmit) => Some(transmit),
+            event => {
+                self.event = Some(event);
+                None
+            }
+        }
+    }
+
+    /// Whether the flush ended before an event that is to be told first.
+    pub(super) fn holds_event(&self) -> bool {
+        self.event.is_some()
+    }
+
+    /// The engine and one lane's outbox, to move packets between them.
+    pub(super) fn lane(&mut self, lane: Lane) -> (&mut Peer, &mut Outbox) {
+        let [reliable, unreliable] = &mut self.outboxes;
+        let outbox = match lane {
+            Lane::Reliable => reliable,
+            Lane::Unreliable => unreliable,
+        };
+        (&mut self.peer, outbox)
+    }
+
+    pub(super) fn outbox(&self, lane: Lane) -> &Outbox {
+        let [reliable, unreliable] = &self.outboxes;
+        match lane {
+            Lane::Reliable => reliable,
+            Lane::Unreliable => unreliable,
+        }
+    }
+
+    /// When it wants to be woken: by its engine, or because an outbox's grace ends.
+    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
+        let graces = Lane::ALL.map(|lane| self.outbox(lane).deadline(lane_config(config, lane)));
+        let engine = self.peer.next_deadline();
+        graces.into_iter().chain([engine]).flatten().min()
+    }
+}
+
+pub(super) fn lane_config(config: &Config, lane: Lane) -> &outbox::Config {
+    match lane {
+        Lane::Reliable => &config.reliable,
+        Lane::Unreliable => &config.unreliable,
+    }
+}
