@@ -7,6 +7,8 @@ use auth::{Authenticator, ClusterSecret};
 use bytes::Bytes;
 use coordinator_core::{Instance, Selector};
 
+use crate::hub::COMMANDS_MAX;
+
 /// Everything that a coordinator needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -89,6 +91,22 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// What sessions and their signals may come to in memory, in bytes, when every limit is
+    /// reached at once.
+    #[must_use]
+    pub const fn memory_bytes_max(&self) -> usize {
+        // Being read: a message of up to twice the limit. Being written: one buffer of that size.
+        let transit = 4 * self.core.signal_bytes_max + SESSION_BYTES;
+        let client = self.client_outbox.bytes_max.saturating_add(transit);
+        let server = self.server_outbox.bytes_max.saturating_add(transit);
+        let clients = self.core.clients_max.saturating_mul(client);
+        let servers = self.core.servers_max.saturating_mul(server);
+        let hub = COMMANDS_MAX * self.core.signal_bytes_max;
+        clients.saturating_add(servers).saturating_add(hub)
+    }
+}
+
 /// How much waits for one session to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outbox {
@@ -133,6 +151,9 @@ impl Default for Timeouts {
         }
     }
 }
+
+/// A session's task, its buffers and its place in the registry.
+const SESSION_BYTES: usize = 24 * 1024;
 
 /// The 2019 coordinator's port.
 const LISTEN: SocketAddr =

@@ -159,7 +159,7 @@ impl Hub {
 }
 
 /// Sessions wait when there are more: the hub takes microseconds for each.
-const COMMANDS_MAX: usize = 4096;
+pub(crate) const COMMANDS_MAX: usize = 4096;
 
 /// After so many, metrics are brought up to date and other tasks get their turn.
 const BATCH_MAX: usize = 128;

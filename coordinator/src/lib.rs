@@ -18,7 +18,9 @@
 //! # }
 //! ```
 
+pub mod cli;
 mod config;
+mod from_settings;
 mod hub;
 mod listener;
 mod metrics;

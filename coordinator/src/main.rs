@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The `coordinator` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    coordinator::cli::main()
+}
