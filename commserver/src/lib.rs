@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The communication server: clients' data channels end here, packets are routed by topic, and
+//! what other servers' clients want goes to them over the mesh.
+//!
+//! The logic is `commserver-core`'s, the transport `shard`'s. Here they meet: sockets, time,
+//! threads, configuration, metrics. `main.rs` is the binary; [`Server`] is for programs that host
+//! one, as `broker dev` and the tests do.
+
+mod admin;
+mod authentication;
+pub mod cli;
+mod config;
+mod hub;
+mod metrics;
+mod server;
+mod settings;
+mod uplink;
+
+pub use commserver_core::{Drop, Limits, Stats, Timings};
+pub use shard::{Impair, PeerConfig, outbox};
+
+pub use config::{Authentication, Compat, Config, Rtc, Uplink};
+pub use server::{BindError, RunError, Server, Status};

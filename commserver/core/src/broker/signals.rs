@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proto::{
-    ConnectMessage, ConnectionRefusedMessage, ConnectionRefusedReason, Message, MessageType,
-    Reason, RenamedMessage, Role, ServersMessage, WebRtcMessage, WelcomeMessage, peek,
+    ConnectMessage, ConnectionRefusedMessage, ConnectionRefusedReason, ErrorMessage, Message,
+    MessageType, Reason, RenamedMessage, Role, ServersMessage, WebRtcMessage, WelcomeMessage, peek,
 };
 
 use super::Broker;
@@ -35,8 +35,7 @@ impl Broker {
             Some(MessageType::ConnectionRefused) => ConnectionRefusedMessage::decode(&bytes[..])
                 .map(|message| self.handle_refused(now, &message)),
             Some(MessageType::Error) => {
-                self.drop_one(Drop::ErrorReceived);
-                return;
+                ErrorMessage::decode(&bytes[..]).map(|message| self.handle_told(now, &message))
             }
             _ => {
                 self.drop_one(Drop::UnknownType);
@@ -247,6 +246,19 @@ impl Broker {
         };
         let reason = Reason::from_number(message.code).unwrap_or(Reason::ServerFull);
         self.close(now, id, reason);
+    }
+
+    /// The coordinator says that something went wrong: that a server which we dial is not there is
+    /// something to act on.
+    fn handle_told(&mut self, now: Instant, error: &ErrorMessage) {
+        self.drop_one(Drop::ErrorReceived);
+        let pending = self.peers.slots(error.alias).pending;
+        if let Some(id) = pending
+            && error.code == u32::from(Reason::PeerUnavailable.number())
+            && self.peers.get(id).is_some_and(|peer| peer.dialed)
+        {
+            self.close(now, id, Reason::PeerUnavailable);
+        }
     }
 
     fn signal(&mut self, message: &impl Message) {

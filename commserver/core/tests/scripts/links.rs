@@ -160,6 +160,20 @@ fn a_refused_dial_is_made_again() {
 }
 
 #[test]
+fn a_dial_of_nobody_is_given_up() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER]);
+    let (peer, ..) = server.opened[0];
+    server.input(Input::Signal(
+        Reason::PeerUnavailable.error_about_peer(LOWER),
+    ));
+    assert_eq!(server.closed(peer), Some(Reason::PeerUnavailable));
+    server.signals.clear();
+    server.pass(Duration::from_secs(1));
+    assert_eq!(dials(&mut server), [LOWER], "for now");
+}
+
+#[test]
 fn no_dial_while_the_coordinator_is_away() {
     let mut server = Server::welcomed();
     server.servers(1, &[LOWER]);

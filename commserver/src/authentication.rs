@@ -1,0 +1,89 @@
+//! Asks the authenticators, off the hub's thread: so many calls at once, each with a deadline, and
+//! the answers go back as commands.
+
+use std::{sync::Arc, time::Duration};
+
+use auth::{Authenticator, ByRole, Credentials, Link, Role};
+use bytes::Bytes;
+use commserver_core::{Identity, PeerId};
+use proto::Reason;
+use shard::Handle;
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config,
+    hub::{Command, refusal},
+};
+
+/// A peer that wants to be let in.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) peer: PeerId,
+    pub(crate) role: Role,
+    pub(crate) body: Bytes,
+    pub(crate) link: Link,
+    /// Comes back with the answer.
+    pub(crate) proof: Bytes,
+}
+
+/// Answers requests until `shutdown`, or until nobody asks any more.
+pub(crate) async fn run(
+    mut requests: mpsc::Receiver<Request>,
+    authenticator: ByRole,
+    config: config::Authentication,
+    hub: Handle<Command>,
+    shutdown: CancellationToken,
+) {
+    let authenticator: Arc<dyn Authenticator> = Arc::new(authenticator);
+    let mut calls = JoinSet::new();
+    loop {
+        let room = calls.len() < config.calls_max.max(1);
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            Some(_ended) = calls.join_next(), if !calls.is_empty() => {}
+            request = requests.recv(), if room => {
+                let Some(request) = request else {
+                    return;
+                };
+                let (authenticator, hub) = (Arc::clone(&authenticator), hub.clone());
+                calls.spawn(answer(request, authenticator, config.timeout, hub));
+            }
+        }
+    }
+}
+
+async fn answer(
+    request: Request,
+    authenticator: Arc<dyn Authenticator>,
+    limit: Duration,
+    hub: Handle<Command>,
+) {
+    let Request {
+        peer,
+        role,
+        body,
+        link,
+        proof,
+    } = request;
+    let credentials = Credentials::Packet {
+        alias: link.dialer_alias,
+        body: &body,
+        link: &link,
+    };
+    let result = match timeout(limit, authenticator.authenticate(role, credentials)).await {
+        Ok(Ok(authenticated)) => Ok(Identity {
+            identity: authenticated.identity,
+        }),
+        Ok(Err(why)) => Err(refusal(why)),
+        Err(_elapsed) => Err(Reason::AuthUnavailable),
+    };
+    let command = Command::Authenticated {
+        peer,
+        result,
+        proof,
+    };
+    if hub.send(command).await.is_err() {
+        tracing::debug!("the hub is gone, an authentication comes too late");
+    }
+}

@@ -1,0 +1,237 @@
+//! The command line: flags over environment over file over defaults, logging, signals, exit codes.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::ValueEnum;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::{Config, Server, Status, settings::Settings};
+
+/// The flags. Everything else is in the file or the environment; see `--print-config`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Args {
+    /// The coordinator, e.g. ws://127.0.0.1:9090
+    #[arg(long, value_name = "URL")]
+    pub coordinator: Option<String>,
+    /// Where the UDP socket listens; with port 0 the system picks one [default: 0.0.0.0:7000]
+    #[arg(long, value_name = "ADDR")]
+    pub rtc_listen: Option<String>,
+    /// Address that peers are told instead of the socket's own; may be repeated
+    #[arg(long, value_name = "IP")]
+    pub advertise: Vec<IpAddr>,
+    /// Shards, each a thread with a socket of its own; one for now
+    #[arg(long, value_name = "N")]
+    pub shards: Option<String>,
+    /// Where /healthz, /readyz and /metrics are, or `none` [default: 127.0.0.1:0]
+    #[arg(long, value_name = "ADDR")]
+    pub admin_listen: Option<String>,
+    /// Configuration file, TOML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// File with the cluster secret [default: $BROKER_CLUSTER_SECRET]
+    #[arg(long, value_name = "FILE")]
+    pub cluster_secret_file: Option<String>,
+    /// File with the secret that clients show [default: $BROKER_CLIENT_SECRET]
+    #[arg(long, value_name = "FILE")]
+    pub client_secret_file: Option<String>,
+    /// Let in every client, whoever it is
+    #[arg(long)]
+    pub insecure: bool,
+    /// How the log looks, on stderr
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Check the configuration and exit: 0 when it is good, 64 when it is not
+    #[arg(long)]
+    pub check_config: bool,
+    /// Print every setting with its value and where that came from, and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Pretty,
+    /// For programs.
+    Json,
+}
+
+/// The whole program. Exit codes: 0 after a shutdown that was asked for, 64 for a configuration
+/// that cannot be used, 1 for anything else, 130 when a second signal cut the shutdown short.
+#[must_use]
+pub fn main(args: Args) -> ExitCode {
+    start_log(args.log_format);
+    let environment = |name: &str| std::env::var(name).ok();
+    let settings = read_settings(&args, environment);
+    if args.print_config {
+        return say(&settings.print());
+    }
+    let config = match settings.into_config(environment) {
+        Ok(config) => config,
+        Err(problems) => {
+            for problem in problems {
+                tracing::error!(%problem, "bad configuration");
+            }
+            return ExitCode::from(EXIT_BAD_CONFIGURATION);
+        }
+    };
+    if args.check_config {
+        return say("the configuration is good\n");
+    }
+    if args.insecure {
+        tracing::warn!("INSECURE: every client is let in, whoever it is");
+    }
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read_settings(args: &Args, environment: impl Fn(&str) -> Option<String>) -> Settings {
+    let mut settings = Settings::new();
+    if let Some(path) = &args.config {
+        match std::fs::read_to_string(path) {
+            Ok(text) => settings.apply_file(&text),
+            Err(error) => settings.problem(format!("cannot read {}: {error}", path.display())),
+        }
+    }
+    settings.apply_environment(environment);
+    let flags = [
+        ("coordinator", &args.coordinator),
+        ("rtc_listen", &args.rtc_listen),
+        ("shards", &args.shards),
+        ("admin_listen", &args.admin_listen),
+        ("cluster_secret_file", &args.cluster_secret_file),
+        ("client_secret_file", &args.client_secret_file),
+    ];
+    for (key, value) in flags {
+        if let Some(text) = value {
+            settings.apply_flag(key, text);
+        }
+    }
+    if !args.advertise.is_empty() {
+        let addresses: Vec<String> = args.advertise.iter().map(IpAddr::to_string).collect();
+        settings.apply_flag("advertise", &addresses.join(","));
+    }
+    // Only when given: a switch that is not must not overrule the file.
+    if args.insecure {
+        settings.apply_flag("insecure", "true");
+    }
+    settings
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // The peers have a thread of their own; here are a WebSocket and some HTTP.
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let signals = [
+        signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+        signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+    ];
+    let coordinator = config.coordinator.clone();
+    let server = Server::bind(config).await?;
+    let (rtc, admin, status) = (server.rtc_addr(), server.admin_addr(), server.status());
+    let shutdown = CancellationToken::new();
+    let mut around = tokio::task::JoinSet::new();
+    around.spawn(watch_signals(signals, shutdown.clone()));
+    around.spawn(async move {
+        let line = ready_line(rtc, admin, &coordinator, status).await;
+        say(&line);
+    });
+    // Dropping the set ends what is around.
+    Ok(server.run(shutdown).await?)
+}
+
+/// One line for whoever started it. The sockets are bound already; it waits a moment only to be
+/// able to say whether the coordinator is there.
+async fn ready_line(
+    rtc: SocketAddr,
+    admin: Option<SocketAddr>,
+    coordinator: &http::Uri,
+    mut status: Status,
+) -> String {
+    let reached = match timeout(READY_WAIT, status.welcomed()).await {
+        Ok(Some(alias)) => format!("reached, alias={alias}"),
+        Ok(None) | Err(_) => "not reached yet, dialing on".into(),
+    };
+    let admin = admin.map_or_else(String::new, |addr| format!(" admin=http://{addr}"));
+    format!("commserver ready: rtc=udp://{rtc}{admin} coordinator={coordinator} ({reached})\n")
+}
+
+/// The first signal asks for a shutdown, the second one does not ask.
+async fn watch_signals(signals: [Signal; 2], shutdown: CancellationToken) {
+    let [mut terminate, mut interrupt] = signals;
+    for _ in 0..2 {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if shutdown.is_cancelled() {
+            tracing::warn!("second signal: going at once");
+            std::process::exit(EXIT_SECOND_SIGNAL);
+        }
+        tracing::info!("shutting down");
+        shutdown.cancel();
+    }
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    let started = match format {
+        LogFormat::Pretty => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    if let Err(error) = started {
+        // The program that hosts this one logs already.
+        tracing::debug!(%error, "the log was started before");
+    }
+}
+
+/// Writes to stdout. Whoever closed it does not want to hear.
+fn say(text: &str) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::debug!(%error, "stdout is closed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// EX_USAGE of sysexits.
+const EXIT_BAD_CONFIGURATION: u8 = 64;
+const EXIT_SECOND_SIGNAL: i32 = 130;
+/// How long the ready line waits for the coordinator.
+const READY_WAIT: Duration = Duration::from_secs(2);

@@ -1,0 +1,343 @@
+//! The hub: the broker core on the shard's thread. It translates between the core, which knows
+//! peers by its own ids and nothing about transports, and the shard, the uplink and the
+//! authenticator.
+
+mod bridge;
+mod seats;
+
+use std::time::{Duration, Instant};
+
+use auth::{ClusterSecret, Link, Side};
+use bytes::Bytes;
+use commserver_core::{Broker, Delivery, Identity, Input, Output, Pair, PeerId, Stats};
+use proto::Reason;
+use shard::{Event, Handler, Peers};
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use self::bridge::refusal;
+use self::{bridge as to, seats::Seats};
+use crate::authentication::Request;
+
+/// What other tasks tell the hub.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// The coordinator is reached.
+    UplinkOpened,
+    /// It is not any more.
+    UplinkClosed,
+    /// A signal from it.
+    Signal(Bytes),
+    /// The authenticator has answered.
+    Authenticated {
+        peer: PeerId,
+        result: Result<Identity, Reason>,
+        /// Our own proof for a server, made when the question was asked.
+        proof: Bytes,
+    },
+}
+
+/// What the rest of the server may know, some moments old.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) alias: Option<u64>,
+    pub(crate) stats: Stats,
+    /// Signals that found the uplink's queue full.
+    pub(crate) signals_dropped: u64,
+    /// Authentications that found no room to wait.
+    pub(crate) authentications_refused: u64,
+}
+
+/// The single owner of the broker core.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    broker: Broker,
+    seats: Seats,
+    secret: ClusterSecret,
+    ice_lite: bool,
+    signals: mpsc::Sender<Bytes>,
+    questions: mpsc::Sender<Request>,
+    published: watch::Sender<Snapshot>,
+    snapshot: Snapshot,
+    publish_at: Option<Instant>,
+}
+
+/// Where the hub's words go.
+#[derive(Debug)]
+pub(crate) struct Outlets {
+    pub(crate) signals: mpsc::Sender<Bytes>,
+    pub(crate) questions: mpsc::Sender<Request>,
+    pub(crate) published: watch::Sender<Snapshot>,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        broker: Broker,
+        secret: ClusterSecret,
+        ice_lite: bool,
+        outlets: Outlets,
+    ) -> Self {
+        Self {
+            broker,
+            seats: Seats::default(),
+            secret,
+            ice_lite,
+            signals: outlets.signals,
+            questions: outlets.questions,
+            published: outlets.published,
+            snapshot: Snapshot::default(),
+            publish_at: None,
+        }
+    }
+
+    fn tell(&mut self, now: Instant, input: Input, peers: &mut Peers) {
+        self.broker.handle_input(now, input);
+        while let Some(output) = self.broker.poll_output() {
+            self.act(now, output, peers);
+        }
+        if self.publish_at.is_none() {
+            self.publish_at = Some(now + PUBLISH_INTERVAL);
+        }
+    }
+
+    fn act(&mut self, now: Instant, output: Output, peers: &mut Peers) {
+        match output {
+            Output::Deliver(delivery) => self.deliver(now, &delivery, peers),
+            Output::Signal(bytes) => {
+                if self.signals.try_send(bytes).is_err() {
+                    self.snapshot.signals_dropped += 1;
+                }
+            }
+            Output::OpenPeer { peer, alias, dial } => self.open(now, peer, alias, dial, peers),
+            Output::RemoteSignal { peer, kind, data } => {
+                if let Some(key) = self.seats.key(peer) {
+                    let kind = to::engine_kind(kind);
+                    peers.handle_signal(now, key, rtc_signal(kind, data));
+                }
+            }
+            Output::ClosePeer { peer, reason } => {
+                if let Some(key) = self.seats.vacate(peer) {
+                    tracing::debug!(%peer, %reason, "peer closed");
+                    peers.close(now, key);
+                }
+            }
+            Output::Authenticate {
+                peer,
+                role,
+                body,
+                pair,
+            } => self.ask(
+                now,
+                Question {
+                    peer,
+                    role,
+                    body,
+                    pair,
+                },
+                peers,
+            ),
+            Output::Prove { peer, pair } => {
+                let link = self.link(peer, pair, Side::Dialer, peers);
+                let proof = link.map(|link| self.secret.link_proof(Side::Dialer, &link));
+                let body = Bytes::from_owner(proof.unwrap_or_default());
+                self.broker.handle_input(now, Input::Proof { peer, body });
+            }
+            Output::VerifyProof { peer, proof, pair } => {
+                let link = self.link(peer, pair, Side::Dialer, peers);
+                let valid = link.is_some_and(|link| {
+                    self.secret.verify_link_proof(Side::Acceptor, &link, &proof)
+                });
+                self.broker
+                    .handle_input(now, Input::ProofVerified { peer, valid });
+            }
+        }
+    }
+
+    fn deliver(&self, now: Instant, delivery: &Delivery, peers: &mut Peers) {
+        let lane = to::engine_lane(delivery.lane);
+        for &peer in &delivery.recipients {
+            if let Some(key) = self.seats.key(peer) {
+                // What the shard cannot take, it counts.
+                let _sent = peers.send(now, key, lane, &delivery.frame);
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, peer: PeerId, alias: u64, dial: bool, peers: &mut Peers) {
+        let role = if dial {
+            shard::rtc_peer::Role::Dialer
+        } else {
+            shard::rtc_peer::Role::Acceptor {
+                ice_lite: self.ice_lite,
+            }
+        };
+        match peers.open(now, role) {
+            Ok(key) => {
+                tracing::debug!(%peer, alias, dial, "peer opened");
+                self.seats.take(peer, key);
+            }
+            Err(shard::Full { peers_max }) => {
+                tracing::warn!(peers_max, "no room for another peer in the shard");
+                let reason = Reason::ServerFull;
+                self.broker
+                    .handle_input(now, Input::PeerClosed { peer, reason });
+            }
+        }
+    }
+
+    fn ask(&mut self, now: Instant, question: Question, peers: &Peers) {
+        let Question {
+            peer,
+            role,
+            body,
+            pair,
+        } = question;
+        let link = self.link(peer, pair, Side::Acceptor, peers);
+        let request = link.map(|link| Request {
+            peer,
+            role: to::auth_role(role),
+            body,
+            link,
+            proof: Bytes::from_owner(self.secret.link_proof(Side::Acceptor, &link)),
+        });
+        let asked = request.is_some_and(|request| self.questions.try_send(request).is_ok());
+        if !asked {
+            self.snapshot.authentications_refused += 1;
+            let result = Err(Reason::AuthUnavailable);
+            let proof = Bytes::new();
+            let input = Input::Authenticated {
+                peer,
+                result,
+                proof,
+            };
+            self.broker.handle_input(now, input);
+        }
+    }
+
+    /// What a link's proofs are about; `ours` is the side that we are. A peer with an open lane has
+    /// both fingerprints.
+    fn link(&self, peer: PeerId, pair: Pair, ours: Side, peers: &Peers) -> Option<Link> {
+        let (our_print, their_print) = peers.fingerprints(self.seats.key(peer)?)?;
+        let (dialer, acceptor) = match ours {
+            Side::Dialer => (our_print, their_print),
+            Side::Acceptor => (their_print, our_print),
+        };
+        Some(Link {
+            dialer_alias: pair.dialer,
+            acceptor_alias: pair.acceptor,
+            dialer_fingerprint: *dialer.as_bytes(),
+            acceptor_fingerprint: *acceptor.as_bytes(),
+        })
+    }
+
+    fn publish(&mut self, now: Instant) {
+        let alias = self.broker.alias();
+        let news = alias != self.snapshot.alias;
+        if news || self.publish_at.is_some_and(|at| at <= now) {
+            self.snapshot.alias = alias;
+            self.snapshot.stats = self.broker.stats().clone();
+            self.published.send_replace(self.snapshot.clone());
+            self.publish_at = None;
+        }
+    }
+}
+
+impl Handler for Hub {
+    type Command = Command;
+
+    fn handle_event(&mut self, now: Instant, event: Event, peers: &mut Peers) {
+        let Some((peer, input)) = self.input_of(event) else {
+            return;
+        };
+        tracing::trace!(%peer, "event");
+        self.tell(now, input, peers);
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command, peers: &mut Peers) {
+        let input = match command {
+            Command::UplinkOpened => Input::UplinkOpened,
+            Command::UplinkClosed => Input::UplinkClosed,
+            Command::Signal(bytes) => Input::Signal(bytes),
+            Command::Authenticated {
+                peer,
+                result,
+                proof,
+            } => Input::Authenticated {
+                peer,
+                result,
+                proof,
+            },
+        };
+        self.tell(now, input, peers);
+    }
+
+    fn handle_timeout(&mut self, now: Instant, peers: &mut Peers) {
+        if self.broker.next_deadline().is_some_and(|at| at <= now) {
+            self.tell(now, Input::Tick, peers);
+        }
+    }
+
+    fn handle_pass_end(&mut self, now: Instant, _peers: &mut Peers) {
+        self.publish(now);
+    }
+
+    fn handle_shutdown(&mut self, now: Instant, peers: &mut Peers) {
+        self.tell(now, Input::Shutdown, peers);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [self.broker.next_deadline(), self.publish_at];
+        deadlines.into_iter().flatten().min()
+    }
+}
+
+impl Hub {
+    /// What an event is to the core, if it is anything.
+    fn input_of(&mut self, event: Event) -> Option<(PeerId, Input)> {
+        let input = match event {
+            Event::Packet { peer, lane, bytes } => {
+                let peer = self.seats.id(peer)?;
+                let lane = to::core_lane(lane);
+                (peer, Input::Packet { peer, lane, bytes })
+            }
+            Event::Signal { peer, signal } => {
+                let peer = self.seats.id(peer)?;
+                let (kind, data) = (to::core_kind(signal.kind), signal.data);
+                (peer, Input::LocalSignal { peer, kind, data })
+            }
+            Event::LaneOpen { peer, lane } => {
+                let peer = self.seats.id(peer)?;
+                if lane != shard::rtc_peer::Lane::Reliable {
+                    return None;
+                }
+                (peer, Input::PeerOpened { peer })
+            }
+            Event::SlowConsumer { peer, lane: _ } => {
+                let peer = self.seats.id(peer)?;
+                (peer, Input::SlowConsumer { peer })
+            }
+            Event::Closed { peer, reason } => {
+                let peer = self.seats.id(peer)?;
+                let _key = self.seats.vacate(peer);
+                tracing::debug!(%peer, ?reason, "peer gone");
+                let reason = to::reason(reason);
+                (peer, Input::PeerClosed { peer, reason })
+            }
+        };
+        Some(input)
+    }
+}
+
+/// [`Output::Authenticate`], taken apart.
+struct Question {
+    peer: PeerId,
+    role: proto::Role,
+    body: Bytes,
+    pair: Pair,
+}
+
+fn rtc_signal(kind: shard::rtc_peer::SignalKind, data: Bytes) -> shard::rtc_peer::Signal {
+    shard::rtc_peer::Signal { kind, data }
+}
+
+/// How old a snapshot may be: metrics are scraped every few seconds.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);

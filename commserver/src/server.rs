@@ -1,0 +1,354 @@
+//! A commserver, bound and then run: the shard with the hub on a thread of its own, and around it
+//! the uplink, the authentication calls and the admin listener as tasks.
+
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+
+use auth::{ByRole, Cluster};
+use commserver_core::Broker;
+use prometheus_client::registry::Registry;
+use shard::{Shard, rtc_peer::Certificate};
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, admin, authentication,
+    hub::{Command, Hub, Outlets, Snapshot},
+    metrics::Collected,
+    uplink::{self, Uplink},
+};
+
+/// A commserver with its sockets bound. Nothing happens until [`Server::run`].
+#[derive(Debug)]
+pub struct Server {
+    rtc_addr: SocketAddr,
+    admin: Option<(TcpListener, SocketAddr)>,
+    hub: HubThread,
+    uplink: Uplink,
+    questions: mpsc::Receiver<authentication::Request>,
+    authenticator: ByRole,
+    authentication: crate::config::Authentication,
+    snapshots: watch::Receiver<Snapshot>,
+    registry: Registry,
+}
+
+/// Why a commserver could not be bound.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The UDP socket.
+    #[error("cannot bind the UDP socket on {addr}")]
+    Rtc {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The admin listener.
+    #[error("cannot bind the admin listener on {addr}")]
+    Admin {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The DTLS certificate.
+    #[error("cannot make a DTLS certificate")]
+    Certificate(#[from] shard::rtc_peer::CertificateError),
+    /// The coordinator's URL.
+    #[error("the coordinator's URL cannot be used")]
+    Coordinator(#[source] http::Error),
+    /// The hub's thread.
+    #[error("cannot start the hub's thread")]
+    Thread(#[source] io::Error),
+}
+
+/// Why a commserver ended although nobody asked it to.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The hub's thread ended.
+    #[error("the hub ended by itself")]
+    HubEnded,
+    /// It did not end in time when it was asked to.
+    #[error("the hub did not end within {0:?}")]
+    HubStuck(Duration),
+}
+
+/// How a running commserver is doing.
+#[derive(Debug, Clone)]
+pub struct Status(watch::Receiver<Snapshot>);
+
+impl Status {
+    /// Its alias, once a coordinator has welcomed it.
+    #[must_use]
+    pub fn alias(&self) -> Option<u64> {
+        self.0.borrow().alias
+    }
+
+    /// Waits until it has one. `None` when the server ends before.
+    pub async fn welcomed(&mut self) -> Option<u64> {
+        let snapshot = self.0.wait_for(|snapshot| snapshot.alias.is_some()).await;
+        snapshot.ok()?.alias
+    }
+
+    /// What the state machine has counted, some moments ago.
+    #[must_use]
+    pub fn stats(&self) -> commserver_core::Stats {
+        self.0.borrow().stats.clone()
+    }
+
+    /// Waits until what was counted is as wanted. False when the server ends before.
+    pub async fn wait_for(&mut self, wanted: impl Fn(&commserver_core::Stats) -> bool) -> bool {
+        let found = self.0.wait_for(|snapshot| wanted(&snapshot.stats)).await;
+        found.is_ok()
+    }
+}
+
+impl Server {
+    /// Binds the UDP socket and the admin listener.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub async fn bind(config: Config) -> Result<Self, BindError> {
+        let admin = bind_admin(config.admin_listen).await?;
+        let coordinator =
+            uplink::discover_uri(&config.coordinator).map_err(BindError::Coordinator)?;
+        let (signals_in, signals) = mpsc::channel(config.uplink.queue_max.max(1));
+        let (questions_in, questions) = mpsc::channel(config.authentication.waiting_max.max(1));
+        let (published, snapshots) = watch::channel(Snapshot::default());
+        let outlets = Outlets {
+            signals: signals_in,
+            questions: questions_in,
+            published,
+        };
+        let core = core_config(&config);
+        let broker = Broker::new(std::time::Instant::now(), core);
+        let secret = config.cluster_secret.clone();
+        let hub = Hub::new(broker, secret.clone(), config.rtc.ice_lite, outlets);
+        let (hub, bound) = HubThread::start(shard_config(&config)?, hub).await?;
+
+        let uplink_stats = Arc::new(uplink::Stats::default());
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Collected {
+            snapshots: snapshots.clone(),
+            shard: bound.stats,
+            uplink: Arc::clone(&uplink_stats),
+        }));
+        tracing::info!(
+            bytes = config.memory_bytes_max(),
+            "most that peers can make this server hold"
+        );
+        let servers = Cluster::new(secret.clone()).allow_raw_secret(config.compat.servers_2019);
+        Ok(Self {
+            rtc_addr: bound.addr,
+            admin,
+            uplink: Uplink {
+                coordinator,
+                secret,
+                config: config.uplink,
+                signals,
+                hub: bound.handle,
+                stats: uplink_stats,
+                seed: rand::random(),
+            },
+            hub,
+            questions,
+            authenticator: ByRole {
+                clients: config.clients,
+                servers: Arc::new(servers),
+            },
+            authentication: config.authentication,
+            snapshots,
+            registry,
+        })
+    }
+
+    /// The address of the UDP socket.
+    #[must_use]
+    pub const fn rtc_addr(&self) -> SocketAddr {
+        self.rtc_addr
+    }
+
+    /// The address of the admin listener, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(_, addr)| *addr)
+    }
+
+    /// To follow how it is doing while it runs.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status(self.snapshots.clone())
+    }
+
+    /// Serves until `shutdown`; then tells the peers, closes them and returns.
+    ///
+    /// # Errors
+    /// See [`RunError`].
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
+        // What serves the hub stays until the hub has said its last words.
+        let late = CancellationToken::new();
+        let _ends_with_us = late.clone().drop_guard();
+        let mut tasks = JoinSet::new();
+        if let Some((listener, _)) = self.admin {
+            let metrics = admin::Shared::new(self.registry, self.snapshots.clone());
+            tasks.spawn(admin::run(listener, metrics, late.clone()));
+        }
+        tasks.spawn(authentication::run(
+            self.questions,
+            self.authenticator,
+            self.authentication,
+            self.uplink.hub.clone(),
+            late.clone(),
+        ));
+        tasks.spawn(self.uplink.run(late.clone()));
+        let ended = self.hub.run(shutdown).await;
+        late.cancel();
+        while tasks.join_next().await.is_some() {}
+        ended
+    }
+}
+
+/// The thread of the shard and the hub. Ends when it is dropped before it runs.
+#[derive(Debug)]
+struct HubThread {
+    go: oneshot::Sender<CancellationToken>,
+    ended: oneshot::Receiver<()>,
+}
+
+/// What a bound shard tells the rest of the server.
+#[derive(Debug)]
+struct Bound {
+    addr: SocketAddr,
+    handle: shard::Handle<Command>,
+    stats: Arc<shard::Stats>,
+}
+
+impl HubThread {
+    /// Binds the shard on its own thread, on whose runtime it then runs.
+    async fn start(config: shard::Config, hub: Hub) -> Result<(Self, Bound), BindError> {
+        let addr = config.listen;
+        let (bound_in, bound) = oneshot::channel();
+        let (go, gone) = oneshot::channel();
+        let (ended_in, ended) = oneshot::channel();
+        thread::Builder::new()
+            .name("hub".into())
+            .spawn(move || {
+                if let Err(error) = run_hub(config, hub, bound_in, gone) {
+                    tracing::debug!(%error, "the hub did not start");
+                }
+                // Nobody waits for a server that is dropped before it runs.
+                ended_in.send(()).ok()
+            })
+            .map_err(BindError::Thread)?;
+        match bound.await {
+            Ok(Ok(bound)) => Ok((Self { go, ended }, bound)),
+            Ok(Err(source)) => Err(BindError::Rtc { addr, source }),
+            Err(_closed) => Err(BindError::Thread(io::ErrorKind::Other.into())),
+        }
+    }
+
+    async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
+        if self.go.send(shutdown.clone()).is_err() {
+            return Err(RunError::HubEnded);
+        }
+        let mut ended = self.ended;
+        tokio::select! {
+            _ = &mut ended => return Err(RunError::HubEnded),
+            () = shutdown.cancelled() => {}
+        }
+        match timeout(DRAIN_TIMEOUT, ended).await {
+            Ok(_ended) => Ok(()),
+            Err(_elapsed) => Err(RunError::HubStuck(DRAIN_TIMEOUT)),
+        }
+    }
+}
+
+/// The thread's whole life.
+fn run_hub(
+    config: shard::Config,
+    hub: Hub,
+    bound: oneshot::Sender<io::Result<Bound>>,
+    go: oneshot::Receiver<CancellationToken>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let shard = match Shard::bind(config, hub) {
+            Ok(shard) => shard,
+            Err(error) => {
+                return bound
+                    .send(Err(error))
+                    .map_err(|_| io::ErrorKind::Other.into());
+            }
+        };
+        let told = bound.send(Ok(Bound {
+            addr: shard.local_addr(),
+            handle: shard.handle(),
+            stats: shard.stats(),
+        }));
+        if let (Ok(()), Ok(shutdown)) = (told, go.await) {
+            shard.run(shutdown).await;
+        }
+        Ok(())
+    })
+}
+
+fn core_config(config: &Config) -> commserver_core::Config {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let unix_time = now.unwrap_or_default().as_millis();
+    commserver_core::Config {
+        unix_time_ms: u64::try_from(unix_time).unwrap_or(u64::MAX),
+        limits: config.limits.clone(),
+        timings: config.timings.clone(),
+        trust_unstamped_servers: config.compat.trust_unstamped_servers,
+        allow_2019_servers: config.compat.servers_2019,
+        ..commserver_core::Config::new(rand::random_range(1..=u64::MAX), rand::random())
+    }
+}
+
+fn shard_config(config: &Config) -> Result<shard::Config, BindError> {
+    let rtc = &config.rtc;
+    let limits = &config.limits;
+    // Each may have a successor at the door.
+    let peers_max = limits
+        .peers_max
+        .saturating_add(limits.links_max)
+        .saturating_mul(2);
+    Ok(shard::Config {
+        listen: config.rtc_listen,
+        advertise: config.advertise.clone(),
+        peers_max,
+        reliable: rtc.reliable,
+        unreliable: rtc.unreliable,
+        peer: rtc.peer,
+        commands_max: rtc.commands_max,
+        impair: rtc.impair,
+        socket_buffer_bytes: rtc.socket_buffer_bytes,
+        ..shard::Config::new(Certificate::generate()?, rand::random())
+    })
+}
+
+async fn bind_admin(
+    listen: Option<SocketAddr>,
+) -> Result<Option<(TcpListener, SocketAddr)>, BindError> {
+    let Some(addr) = listen else {
+        return Ok(None);
+    };
+    let cannot = |source| BindError::Admin { addr, source };
+    let listener = TcpListener::bind(addr).await.map_err(cannot)?;
+    let addr = listener.local_addr().map_err(cannot)?;
+    Ok(Some((listener, addr)))
+}
+
+/// For every peer to be told and closed.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
