@@ -216,8 +216,12 @@ export class Client {
         const entry = TOKEN_SUBPROTOCOL_PREFIX + base64url(utf8(token));
         const protocols = token ? [SUBPROTOCOL, entry] : [SUBPROTOCOL];
         this.signalling = this.transport.dial(this.options.url, protocols, {
-          frame: (frame) => this.handle({ kind: "signal", frame }),
-          closed: (code) => this.handle({ kind: "signallingClosed", code }),
+          frame: (frame) => {
+            if (current()) this.handle({ kind: "signal", frame });
+          },
+          closed: (code) => {
+            if (current()) this.handle({ kind: "signallingClosed", code });
+          },
         });
       },
       (cause) => {
