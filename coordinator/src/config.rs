@@ -68,6 +68,9 @@ pub struct Limits {
     pub core: coordinator_core::Limits,
     /// HTTP requests at once, upgrades included until they are sessions.
     pub requests_max: usize,
+    /// Refused sessions at once that are upgraded only to be told why. Beyond it a refusal is an
+    /// HTTP status also for those that asked for more.
+    pub refused_max: usize,
     /// Signals that wait for a client to read.
     pub client_outbox: Outbox,
     /// Signals that wait for a server to read: those of all its clients.
@@ -79,6 +82,7 @@ impl Default for Limits {
         Self {
             core: coordinator_core::Limits::default(),
             requests_max: 1024,
+            refused_max: 1024,
             client_outbox: Outbox {
                 count_max: 256,
                 bytes_max: 512 * 1024,

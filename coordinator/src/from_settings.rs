@@ -180,6 +180,7 @@ fn limits(settings: &mut Settings, defaults: &Limits) -> Limits {
             ..core.clone()
         },
         requests_max: limit("limits.requests_max", defaults.requests_max),
+        refused_max: limit("limits.refused_max", defaults.refused_max),
         client_outbox: Outbox {
             count_max: limit(
                 "limits.client_outbox_count_max",

@@ -25,6 +25,7 @@ mod hub;
 mod listener;
 mod metrics;
 mod outbox;
+mod pace;
 mod pages;
 mod refusal;
 mod routes;
@@ -137,7 +138,7 @@ impl Server {
             room: Room {
                 clients: Arc::new(Semaphore::new(config.limits.core.clients_max)),
                 servers: Arc::new(Semaphore::new(config.limits.core.servers_max)),
-                refused: Arc::new(Semaphore::new(REFUSED_MAX)),
+                refused: Arc::new(Semaphore::new(config.limits.refused_max)),
             },
             limits: config.limits,
             timeouts: config.timeouts,
@@ -199,6 +200,3 @@ fn seconds_since_epoch() -> u64 {
         .map_or(0, |since| since.as_secs());
     since_1970.saturating_sub(alias::EPOCH_UNIX_SECONDS)
 }
-
-/// Beyond it, refusals are HTTP statuses also for those that asked for more.
-const REFUSED_MAX: usize = 1024;

@@ -29,6 +29,7 @@ pub(crate) struct Metrics {
     dropped: Family<By<Dropped>, Counter>,
     requests: Family<By<Request>, Counter>,
     accept_failures: Counter,
+    pauses: Counter,
 }
 
 impl Metrics {
@@ -62,6 +63,11 @@ impl Metrics {
             "Connections that could not be accepted",
             metrics.accept_failures.clone(),
         );
+        registry.register(
+            "pauses",
+            "Times that a session was left unread because it signals faster than it may",
+            metrics.pauses.clone(),
+        );
         registry.register_collector(Box::new(Core(stats)));
         metrics
     }
@@ -86,6 +92,10 @@ impl Metrics {
 
     pub(crate) fn request_ended(&self, reason: Request) {
         self.requests.get_or_create(&by(reason)).inc();
+    }
+
+    pub(crate) fn paused(&self) {
+        self.pauses.inc();
     }
 
     pub(crate) fn accept_failed(&self) {

@@ -20,16 +20,18 @@ use crate::{
     hub::{Command, Seat},
     metrics::{Dropped, End},
     outbox,
+    pace::Pace,
 };
 
 /// Serves `socket` until it, the other side or the server ends.
 pub(crate) async fn run(shared: &Shared, role: Role, ours: bool, socket: WebSocket) {
-    let limits = if role == Role::Client {
-        shared.limits.client_outbox
+    let limits = &shared.limits;
+    let (outbox_limits, rate) = if role == Role::Client {
+        (limits.client_outbox, limits.core.client_rate)
     } else {
-        shared.limits.server_outbox
+        (limits.server_outbox, limits.core.server_rate)
     };
-    let (outbox_sender, outbox) = outbox::new(limits);
+    let (outbox_sender, outbox) = outbox::new(outbox_limits);
     let (close, closing) = oneshot::channel();
     let (id_sender, id) = oneshot::channel();
     let open = Command::Open {
@@ -57,6 +59,8 @@ pub(crate) async fn run(shared: &Shared, role: Role, ours: bool, socket: WebSock
         outbox,
         closing,
         heard: Instant::now(),
+        pace: Pace::new(Instant::now(), rate),
+        resume_at: None,
     };
     let end = session.serve().await;
     shared.metrics.session_closed(role, end);
@@ -81,6 +85,9 @@ struct Session<'a> {
     closing: oneshot::Receiver<Reason>,
     /// When the last frame came.
     heard: Instant,
+    pace: Pace,
+    /// Until when it is not read.
+    resume_at: Option<Instant>,
 }
 
 impl Session<'_> {
@@ -115,7 +122,15 @@ impl Session<'_> {
                         Err(End::Ours(reason.unwrap_or(Reason::ShuttingDown)))
                     }
                 },
-                message = self.socket.recv() => self.read(message).await,
+                message = self.socket.recv(), if self.resume_at.is_none() => {
+                    self.read(message).await
+                }
+                () = time::sleep_until(self.resume_at.unwrap_or(self.heard)),
+                    if self.resume_at.is_some() =>
+                {
+                    self.resume_at = None;
+                    Ok(())
+                }
             };
             if let Err(end) = result {
                 return end;
@@ -126,6 +141,10 @@ impl Session<'_> {
     async fn read(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         let message = message.ok_or(End::Gone)?.map_err(read_error)?;
         self.heard = Instant::now();
+        self.resume_at = self.pace.charge(self.heard);
+        if self.resume_at.is_some() {
+            self.shared.metrics.paused();
+        }
         match message {
             Message::Binary(bytes) => self.signal(bytes).await,
             Message::Text(_) => {

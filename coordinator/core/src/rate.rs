@@ -12,7 +12,9 @@ pub struct Rate {
 }
 
 impl Rate {
-    fn interval(self) -> Duration {
+    /// The time of one signal, in the long run.
+    #[must_use]
+    pub fn interval(self) -> Duration {
         Duration::from_secs(1) / self.per_second.max(1)
     }
 }

@@ -8,7 +8,11 @@ use proto::{
     ConnectMessage, ErrorMessage, Message as _, MessageType, Reason, ServersMessage, WebRtcMessage,
     limits::SIGNAL_BYTES_MAX,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use crate::harness::{DEADLINE, Running, Socket};
@@ -113,12 +117,12 @@ async fn a_session_that_does_not_read_is_closed_alone() {
 async fn a_silent_session_is_pinged_and_then_closed() {
     let running = Running::with(|config| {
         config.timeouts.ping_interval = Duration::from_millis(100);
-        config.timeouts.idle = Duration::from_millis(400);
+        config.timeouts.idle = Duration::from_secs(2);
     })
     .await;
     // It answers pings, because it reads: it stays.
     let (mut alive, _) = running.client().await;
-    for _ in 0..8 {
+    for _ in 0..30 {
         let frame = alive.next().await.expect("open").expect("a frame");
         assert!(matches!(frame, Frame::Ping(_)), "{frame:?}");
     }
@@ -134,9 +138,7 @@ async fn a_silent_session_is_pinged_and_then_closed() {
 #[tokio::test]
 async fn a_frame_that_breaks_the_rules_ends_its_session() {
     let running = Running::start().await;
-    let mut stream = tokio::net::TcpStream::connect(running.addr)
-        .await
-        .expect("it listens");
+    let mut stream = TcpStream::connect(running.addr).await.expect("it listens");
     let request = "GET /connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
                    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -150,27 +152,57 @@ async fn a_frame_that_breaks_the_rules_ends_its_session() {
 }
 
 #[tokio::test]
-async fn a_request_has_its_deadline() {
+async fn a_request_has_its_deadline_and_its_room() {
     let running = Running::with(|config| {
-        config.timeouts.header = Duration::from_millis(100);
+        config.timeouts.header = Duration::from_millis(300);
+        config.limits.requests_max = 1;
     })
     .await;
-    let mut stream = tokio::net::TcpStream::connect(running.addr)
-        .await
-        .expect("it listens");
-    stream
-        .write_all(b"GET /connect HT")
-        .await
-        .expect("it reads");
+    let stream = TcpStream::connect(running.addr).await;
+    let mut stream = stream.expect("it listens");
+    let unfinished = b"GET /connect HT";
+    stream.write_all(unfinished).await.expect("it reads");
+    // There is room for another only when the first has run into its deadline.
+    let text = running.get("/metrics").await;
+    assert!(
+        text.contains("coordinator_requests_total{reason=\"TimedOut\"}"),
+        "{text}"
+    );
     let mut rest = Vec::new();
-    let ended = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await;
+    let ended = timeout(DEADLINE, stream.read_to_end(&mut rest)).await;
     ended.expect("in time").expect("a clean end");
-    running
-        .metric("coordinator_requests_total{reason=\"TimedOut\"} 1\n")
-        .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_has_its_form() {
+    let running = Running::start().await;
     running.raw(b"\x00\xff\r\n\r\n").await;
-    running
-        .metric("coordinator_requests_total{reason=\"Malformed\"} 1\n")
-        .await;
+    let malformed = "coordinator_requests_total{reason=\"Malformed\"}";
+    running.metric(malformed).await;
+    let long = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let response = running.raw(long.as_bytes()).await;
+    assert!(response.starts_with("HTTP/1.1 431 "), "{response}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_signals_too_fast_waits_and_loses_nothing() {
+    let running = Running::with(|config| {
+        config.limits.core.client_rate.per_second = 1000;
+        config.limits.core.client_rate.burst = 20;
+    })
+    .await;
+    let (mut server, welcome) = running.server().await;
+    server.receive::<ServersMessage>().await;
+    let (mut client, _) = running.client().await;
+    for _ in 0..200 {
+        client.send(&answer(welcome.alias, 100)).await;
+    }
+    for _ in 0..200 {
+        server.receive::<WebRtcMessage>().await;
+    }
+    let text = running.get("/metrics").await;
+    assert!(!text.contains("coordinator_pauses_total 0\n"), "{text}");
     running.stop().await;
 }

@@ -167,6 +167,23 @@ async fn a_client_too_many() {
 }
 
 #[tokio::test]
+async fn a_refusal_without_room_to_be_told_is_a_status() {
+    let running = Running::with(|config| {
+        config.clients = Arc::new(SharedSecret::new(&SECRET.into()));
+        config.limits.refused_max = 1;
+        config.timeouts.close = std::time::Duration::from_secs(3600);
+        config.timeouts.drain = std::time::Duration::from_millis(1);
+    })
+    .await;
+    let request = || running.request("/connect").with_sub_protocol(SUBPROTOCOL);
+    let first = Socket::open(request()).await;
+    assert!(first.is_ok(), "it is told, and takes its time to read it");
+    let (status, _) = refusal(Socket::open(request()).await);
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn tokens_pass_in_every_place() {
     let running = with_secret().await;
     // base64url of "the clients' own secret".
