@@ -56,7 +56,18 @@ impl Batch {
 
     /// The next run, of at most `segments_max` datagrams. The same until [`Batch::advance`].
     pub(crate) fn run(&self, segments_max: usize) -> Option<Run<'_>> {
-        let rest = self.entries.get(self.written..)?;
+        self.run_at(self.written, segments_max)
+    }
+
+    /// The next runs as long as they are of one datagram each.
+    pub(crate) fn singles(&self, segments_max: usize) -> impl Iterator<Item = Run<'_>> {
+        let starts = self.written..self.entries.len();
+        let runs = starts.map_while(move |start| self.run_at(start, segments_max));
+        runs.take_while(|run| run.count == 1)
+    }
+
+    fn run_at(&self, start: usize, segments_max: usize) -> Option<Run<'_>> {
+        let rest = self.entries.get(start..)?;
         let first = rest.first()?;
         let mut end = first.start + first.len;
         let mut count = 1;
@@ -163,6 +174,23 @@ mod tests {
         batch.push(addr(9), addr(1), &[0; 10]);
         batch.push(addr(8), addr(1), &[0; 10]);
         assert_eq!(runs(&mut batch, 1).len(), 2);
+    }
+
+    #[test]
+    fn singles_end_before_a_run() {
+        let mut batch = Batch::default();
+        for port in [1, 2, 3, 3, 4] {
+            batch.push(addr(9), addr(port), &[0; 10]);
+        }
+        let singles = |batch: &Batch| -> Vec<u16> {
+            let singles = batch.singles(64);
+            singles.map(|run| run.remote.port()).collect()
+        };
+        assert_eq!(singles(&batch), [1, 2]);
+        batch.advance(2);
+        assert!(singles(&batch).is_empty());
+        batch.advance(2);
+        assert_eq!(singles(&batch), [4]);
     }
 
     #[test]

@@ -7,10 +7,16 @@ use std::{
 };
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use smallvec::SmallVec;
 use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
 use crate::batch::Run;
+
+mod mmsg;
+mod sources;
+
+use sources::Sources;
 
 /// A bound socket with its receive buffers.
 #[derive(Debug)]
@@ -18,9 +24,17 @@ pub(crate) struct Socket {
     io: UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
+    sources: Sources,
     /// One block, cut into as many buffers as one receive call fills.
     buffer: Box<[u8]>,
     metas: Box<[RecvMeta]>,
+}
+
+/// What one send call took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) datagrams: usize,
+    pub(crate) bytes: usize,
 }
 
 /// A datagram as it came in.
@@ -61,6 +75,7 @@ impl Socket {
             io,
             state,
             local,
+            sources: Sources::default(),
             buffer: vec![0; receive_buffers * RECEIVE_BUFFER_BYTES].into(),
             metas: vec![RecvMeta::default(); receive_buffers].into(),
         })
@@ -110,7 +125,7 @@ impl Socket {
             metas,
             ..
         } = self;
-        let mut slices: smallvec::SmallVec<[IoSliceMut<'_>; 32]> = buffer
+        let mut slices: SmallVec<[IoSliceMut<'_>; 32]> = buffer
             .chunks_mut(RECEIVE_BUFFER_BYTES)
             .map(IoSliceMut::new)
             .collect();
@@ -155,6 +170,45 @@ impl Socket {
         })
     }
 
+    /// Sends datagrams to several peers, as many as one call takes and the first of them at least.
+    pub(crate) fn send_singles<'a>(
+        &mut self,
+        runs: impl Iterator<Item = Run<'a>>,
+    ) -> io::Result<Written> {
+        let mut runs = runs.peekable();
+        let mut batch: SmallVec<[(SocketAddr, &[u8]); SENDS_MAX]> = SmallVec::new();
+        while batch.len() < SENDS_MAX
+            && let Some(run) = runs.next_if(|run| self.is_plain(run))
+        {
+            batch.push((self.mapped(run.remote), run.bytes));
+        }
+        match runs.next() {
+            Some(run) if batch.is_empty() => self.send(&run).map(|()| Written {
+                datagrams: 1,
+                bytes: run.bytes.len(),
+            }),
+            _ => self.io.try_io(Interest::WRITABLE, || {
+                let datagrams = mmsg::send(&self.io, &batch)?;
+                let bytes = batch.iter().take(datagrams).map(|(_, bytes)| bytes.len());
+                Ok(Written {
+                    datagrams,
+                    bytes: bytes.sum(),
+                })
+            }),
+        }
+    }
+
+    /// Whether a datagram needs nothing said about its source: the call for many cannot.
+    fn is_plain(&mut self, run: &Run<'_>) -> bool {
+        if !mmsg::SUPPORTED {
+            return false;
+        }
+        match self.source(run.local) {
+            None => true,
+            Some(_) => self.sources.chosen(run.remote.ip()) == Some(run.local.ip()),
+        }
+    }
+
     /// A socket for both families speaks of IPv4 addresses in their mapped form.
     fn mapped(&self, addr: SocketAddr) -> SocketAddr {
         match (self.local, addr.ip()) {
@@ -181,3 +235,6 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
 
 /// GRO hands over up to 64 KiB at once.
 const RECEIVE_BUFFER_BYTES: usize = 65_536;
+
+/// Most datagrams in a call for many.
+const SENDS_MAX: usize = 64;

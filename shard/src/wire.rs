@@ -11,9 +11,12 @@ use std::{
 use crate::{
     batch::Batch,
     impair::{Fate, Impair, Line},
-    socket::{Datagram, Socket},
+    socket::{Datagram, Socket, Written},
     stats::{DropReason, Stats, count},
 };
+
+#[cfg(test)]
+mod tests;
 
 /// The socket with what surrounds it.
 #[derive(Debug)]
@@ -168,34 +171,45 @@ impl Wire {
             let Some(run) = self.batch.run(segments_max) else {
                 return;
             };
-            let (datagrams, bytes) = (run.count, run.bytes.len());
-            match self.socket.send(&run) {
-                Ok(()) => {
+            let first = run.count;
+            let sent = if first == 1 {
+                self.socket.send_singles(self.batch.singles(segments_max))
+            } else {
+                self.socket.send(&run).map(|()| Written {
+                    datagrams: run.count,
+                    bytes: run.bytes.len(),
+                })
+            };
+            match sent {
+                Ok(written) => {
                     self.stats.send_calls.add(1);
-                    self.stats.datagrams_out.add(count(datagrams));
-                    self.stats.bytes_out.add(count(bytes));
-                    self.batch.advance(datagrams);
+                    self.stats.datagrams_out.add(count(written.datagrams));
+                    self.stats.bytes_out.add(count(written.bytes));
+                    self.batch.advance(written.datagrams);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let writable = self.socket.writable();
-                    if tokio::time::timeout(SOCKET_FULL_WAIT, writable)
-                        .await
-                        .is_err()
-                    {
-                        let lost = self.batch.len();
-                        self.stats.count_drops(DropReason::SocketFull, count(lost));
-                        self.batch.advance(lost);
-                    }
+                    self.wait_for_room().await;
                 }
                 // The system turned out not to segment: the same datagrams again, one by one.
-                Err(_) if datagrams > 1 && self.socket.segments_max() == 1 => {}
+                Err(_) if first > 1 && self.socket.segments_max() == 1 => {}
                 Err(error) => {
                     tracing::trace!(%error, "datagram refused by the system");
                     self.stats
-                        .count_drops(DropReason::SocketError, count(datagrams));
-                    self.batch.advance(datagrams);
+                        .count_drops(DropReason::SocketError, count(first));
+                    self.batch.advance(first);
                 }
             }
+        }
+    }
+
+    /// Waits for a full socket, but not for ever: then the batch is lost.
+    async fn wait_for_room(&mut self) {
+        let writable = self.socket.writable();
+        let waited = tokio::time::timeout(SOCKET_FULL_WAIT, writable).await;
+        if waited.is_err() {
+            let lost = self.batch.len();
+            self.stats.count_drops(DropReason::SocketFull, count(lost));
+            self.batch.advance(lost);
         }
     }
 }
