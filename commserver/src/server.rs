@@ -262,8 +262,10 @@ impl HubThread {
         }
         let mut ended = self.ended;
         tokio::select! {
-            _ = &mut ended => return Err(RunError::HubEnded),
+            // The hub hears it too, and may be the quicker one.
+            biased;
             () = shutdown.cancelled() => {}
+            _ = &mut ended => return Err(RunError::HubEnded),
         }
         match timeout(DRAIN_TIMEOUT, ended).await {
             Ok(_ended) => Ok(()),

@@ -1,0 +1,104 @@
+//! The link to the coordinator, from the other side.
+
+use std::time::{Duration, SystemTime};
+
+use auth::Role;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use proto::{
+    ConnectMessage, ConnectionRefusedMessage, Message, MessageType, Role as WireRole, peek,
+};
+
+use crate::{config, coordinator::Coordinator, run, secret, within};
+
+#[tokio::test]
+async fn shows_who_it_is() {
+    let coordinator = Coordinator::new().await;
+    let mut server = run(config(&coordinator.url)).await;
+    let mut session = coordinator.accept().await;
+    let request = &session.request;
+    assert_eq!(request.uri(), "/discover?role=COMMUNICATION_SERVER");
+    let headers = request.headers();
+    assert_eq!(headers[SEC_WEBSOCKET_PROTOCOL], proto::SUBPROTOCOL);
+    let bearer = headers[AUTHORIZATION].to_str().expect("text");
+    let token = bearer.strip_prefix("Bearer ").expect("a bearer token");
+    let verdict = secret().verify_uplink_token(token, Role::Server, SystemTime::now());
+    assert_eq!(verdict, Ok(()));
+
+    assert_eq!(server.status.alias(), None);
+    session.welcome(77).await;
+    assert_eq!(within(server.status.welcomed()).await, Some(77));
+    server.stop().await;
+    assert_eq!(session.signal().await, None, "it says goodbye");
+}
+
+fn connect(to_alias: u64) -> Vec<u8> {
+    let connect = ConnectMessage {
+        r#type: MessageType::Connect.into(),
+        from_alias: 5,
+        to_alias,
+        from_role: WireRole::Client.into(),
+    };
+    connect.encode_to_vec()
+}
+
+#[tokio::test]
+async fn dials_again_and_takes_the_new_alias() {
+    let coordinator = Coordinator::new().await;
+    let mut config = config(&coordinator.url);
+    config.limits.peers_max = 0;
+    let server = run(config).await;
+    for alias in 1..4 {
+        let mut session = coordinator.accept().await;
+        session.welcome(alias).await;
+        session.send(connect(alias)).await;
+        let signal = session.signal().await.expect("a signal");
+        let kind = peek::message_type(&signal);
+        assert_eq!(kind, Some(MessageType::ConnectionRefused));
+        let refused = ConnectionRefusedMessage::decode(signal).expect("CONNECTION_REFUSED");
+        assert_eq!((refused.from_alias, refused.to_alias), (alias, 5));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_2019_coordinator_does_not_know_the_subprotocol() {
+    let coordinator = Coordinator::new().await;
+    let mut server = run(config(&coordinator.url)).await;
+    drop(coordinator.accept_speaking(None).await);
+    let mut session = coordinator.accept_speaking(None).await.expect("a session");
+    let headers = session.request.headers();
+    assert!(!headers.contains_key(SEC_WEBSOCKET_PROTOCOL));
+    session.welcome(5).await;
+    assert_eq!(within(server.status.welcomed()).await, Some(5));
+    drop(session);
+    let session = coordinator.accept().await;
+    let asked_again = session
+        .request
+        .headers()
+        .contains_key(SEC_WEBSOCKET_PROTOCOL);
+    assert!(asked_again, "it may be another one by now");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn does_not_wait_for_ever() {
+    let coordinator = Coordinator::new().await;
+    let mut config = config(&coordinator.url);
+    config.uplink.dial_timeout = Duration::from_millis(50);
+    config.uplink.idle_timeout = Duration::from_millis(100);
+    let server = run(config).await;
+    let silent = coordinator.accept_silently().await;
+    // It was welcomed by nobody, and tries another time; that session then goes quiet.
+    let quiet = coordinator.accept().await;
+    let third = coordinator.accept().await;
+    drop((silent, quiet, third));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn stops_while_nobody_answers() {
+    let coordinator = Coordinator::new().await;
+    let url = coordinator.url.clone();
+    drop(coordinator);
+    run(config(&url)).await.stop().await;
+}
