@@ -201,6 +201,12 @@ impl Peers {
         }
     }
 
+    /// Whether an alias is counted already, among the servers or among the clients.
+    pub(crate) fn has_place(&self, alias: u64, server: bool) -> bool {
+        let slots = self.aliases.get(&alias);
+        slots.is_some_and(|slots| slots.server == server)
+    }
+
     /// The peers of an alias.
     pub(crate) fn slots(&self, alias: u64) -> Slots {
         self.aliases.get(&alias).copied().unwrap_or_default()

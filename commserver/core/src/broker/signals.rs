@@ -131,9 +131,8 @@ impl Broker {
         } else {
             self.peers.clients() >= limits.peers_max
         };
-        let slots = self.peers.slots(alias);
         // A peer that comes again takes its own place.
-        let known = slots.pending.or(slots.current).is_some();
+        let known = self.peers.has_place(alias, is_server(stamp));
         if self.shutting_down {
             Err(Reason::ShuttingDown)
         } else if full && !known {

@@ -269,6 +269,25 @@ fn clients_are_limited_links_are_not_counted() {
 }
 
 #[test]
+fn a_server_that_we_dial_has_no_clients_place() {
+    let mut server = limited(Limits {
+        peers_max: 1,
+        ..Limits::default()
+    });
+    server.client(1);
+    server.servers(1, &[OWN - 1, OWN + 1]);
+    server.pass(Duration::from_secs(3));
+    let dialed = server.opened.iter().filter(|(_, _, dial)| *dial).count();
+    assert_eq!(dialed, 2);
+    // Its coordinator stamps nothing, so this is a client as far as we know.
+    server.connect(OWN + 1, Role::UnknownRole);
+    let refused: Vec<ConnectionRefusedMessage> =
+        server.take_signals(MessageType::ConnectionRefused);
+    assert_eq!(refused[0].to_alias, OWN + 1);
+    assert_eq!(server.broker.stats().clients, 1);
+}
+
+#[test]
 fn the_shell_may_have_no_room_either() {
     let mut server = Server::welcomed();
     server.connect(5, Role::Client);

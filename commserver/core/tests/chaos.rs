@@ -1,0 +1,391 @@
+//! Whatever happens in whatever order: nothing panics, every invariant holds, and what comes out
+//! keeps its promises.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use commserver_core::{Broker, Config, Identity, Input, Limits, Output, PeerId, SignalKind};
+use proptest::{collection::vec, prelude::*, sample::select};
+use proto::{
+    AuthMessage, ConnectMessage, InterestMessage, Lane, Message, MessageType, ReadyMessage, Reason,
+    RenamedMessage, Role, ServerEntry, ServersMessage, SubscriptionMessage, WelcomeMessage, frame,
+    peek,
+};
+
+/// Something that the world does; numbers are taken modulo what there is.
+#[derive(Debug, Clone)]
+enum Op {
+    Pass(u64),
+    Uplink(bool),
+    Welcome(u64, Vec<u64>),
+    Servers(u64, Vec<u64>),
+    Connect(u64, Role),
+    Signal(Vec<u8>),
+    LocalSignal(usize),
+    Open(usize),
+    Packet(usize, Lane, Bytes),
+    Verdict(usize, Result<(), Reason>),
+    Proof(usize),
+    ProofVerdict(usize, bool),
+    Close(usize),
+    Slow(usize),
+    Shutdown,
+}
+
+fn alias() -> impl Strategy<Value = u64> {
+    0..12_u64
+}
+
+fn role() -> impl Strategy<Value = Role> {
+    select(&[
+        Role::UnknownRole,
+        Role::Client,
+        Role::Client,
+        Role::CommunicationServer,
+        Role::CommunicationServerHub,
+    ])
+}
+
+fn topic() -> impl Strategy<Value = String> {
+    prop_oneof![8 => "[a-h]", 1 => "[ $a-z]{0,20}"]
+}
+
+fn encoded(message: &impl Message) -> Bytes {
+    message.encode_to_vec().into()
+}
+
+fn auth(role: Role, ours: bool, instance: u64) -> Bytes {
+    encoded(&AuthMessage {
+        r#type: MessageType::Auth.into(),
+        role: role.into(),
+        capabilities: if ours {
+            frame::capabilities(true)
+        } else {
+            Vec::new()
+        },
+        instance,
+        ..AuthMessage::default()
+    })
+}
+
+fn ready(instance: u64) -> Bytes {
+    encoded(&ReadyMessage {
+        r#type: MessageType::Ready.into(),
+        capabilities: frame::capabilities(true),
+        instance,
+        ..ReadyMessage::default()
+    })
+}
+
+fn subscription(topics: &[String]) -> Bytes {
+    encoded(&SubscriptionMessage {
+        r#type: MessageType::Subscription.into(),
+        format: 1,
+        topics: topics.join(" ").into(),
+    })
+}
+
+fn interest(version: u64, add: Vec<String>, begin: bool, end: bool) -> Bytes {
+    encoded(&InterestMessage {
+        r#type: MessageType::Interest.into(),
+        version,
+        add,
+        snapshot_begin: begin,
+        snapshot_end: end,
+        ..InterestMessage::default()
+    })
+}
+
+fn renamed(alias: u64) -> Bytes {
+    encoded(&RenamedMessage {
+        r#type: MessageType::Renamed.into(),
+        alias,
+    })
+}
+
+fn packet() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        4 => (role(), any::<bool>(), 0..5_u64).prop_map(|(role, ours, i)| auth(role, ours, i)),
+        2 => (0..5_u64).prop_map(ready),
+        4 => vec(topic(), 0..5).prop_map(|topics| subscription(&topics)),
+        6 => (topic(), any::<bool>()).prop_map(|(topic, identity)| {
+            frame::publish(&topic, "body".into(), 1, identity)
+        }),
+        3 => (0..3_u64, vec(topic(), 0..4), any::<bool>(), any::<bool>())
+            .prop_map(|(version, add, begin, end)| interest(version, add, begin, end)),
+        1 => alias().prop_map(renamed),
+        1 => Just(Bytes::from_static(b"\x08\x06")),
+        // Any message type with any fields, and any bytes at all.
+        2 => (0..45_u8, vec(any::<u8>(), 0..30)).prop_map(|(kind, rest)| {
+            Bytes::from([&[8, kind][..], &rest].concat())
+        }),
+        1 => vec(any::<u8>(), 0..300).prop_map(Bytes::from),
+    ]
+}
+
+fn lane() -> impl Strategy<Value = Lane> {
+    select(&[
+        Lane::Reliable,
+        Lane::Reliable,
+        Lane::Reliable,
+        Lane::Unreliable,
+    ])
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let at = || 0..64_usize;
+    prop_oneof![
+        4 => (0..3_000_u64).prop_map(Op::Pass),
+        1 => any::<bool>().prop_map(Op::Uplink),
+        1 => (alias(), vec(alias(), 0..4)).prop_map(|(own, listed)| Op::Welcome(own, listed)),
+        2 => (0..9_u64, vec(alias(), 0..5)).prop_map(|(version, all)| Op::Servers(version, all)),
+        8 => (alias(), role()).prop_map(|(alias, role)| Op::Connect(alias, role)),
+        1 => vec(any::<u8>(), 0..60).prop_map(Op::Signal),
+        2 => (2..15_u8, alias(), vec(any::<u8>(), 0..20)).prop_map(|(kind, alias, rest)| {
+            let alias = u8::try_from(alias).unwrap_or_default();
+            Op::Signal([&[8, kind, 16, alias][..], &rest].concat())
+        }),
+        1 => at().prop_map(Op::LocalSignal),
+        10 => at().prop_map(Op::Open),
+        30 => (at(), lane(), packet()).prop_map(|(at, lane, bytes)| Op::Packet(at, lane, bytes)),
+        10 => (at(), any::<bool>()).prop_map(|(at, good)| {
+            Op::Verdict(at, good.then_some(()).ok_or(Reason::Unauthenticated))
+        }),
+        4 => at().prop_map(Op::Proof),
+        4 => (at(), any::<bool>()).prop_map(|(at, valid)| Op::ProofVerdict(at, valid)),
+        3 => at().prop_map(Op::Close),
+        1 => at().prop_map(Op::Slow),
+    ]
+}
+
+/// The broker, and what the world knows of it.
+struct World {
+    broker: Broker,
+    now: Instant,
+    peers: Vec<PeerId>,
+    alive: BTreeSet<PeerId>,
+    let_in: BTreeSet<PeerId>,
+    compat: bool,
+}
+
+impl World {
+    fn new(compat: bool) -> Self {
+        let limits = Limits {
+            peers_max: 4,
+            links_max: 3,
+            subscriptions_max: 3,
+            topics_max: 6,
+            held_packets_max: 3,
+            held_bytes_max: 200,
+            ..Limits::default()
+        };
+        let config = Config {
+            limits,
+            trust_unstamped_servers: compat,
+            allow_2019_servers: compat,
+            ..Config::new(3, 1)
+        };
+        let now = Instant::now();
+        let mut world = Self {
+            broker: Broker::new(now, config),
+            now,
+            peers: Vec::new(),
+            alive: BTreeSet::new(),
+            let_in: BTreeSet::new(),
+            compat,
+        };
+        world.act(Op::Welcome(6, vec![5, 7]));
+        world
+    }
+
+    fn peer(&self, at: usize) -> Option<PeerId> {
+        (!self.peers.is_empty()).then(|| self.peers[at % self.peers.len()])
+    }
+
+    fn input(&self, op: Op) -> Option<Input> {
+        let signal = |message: Bytes| Some(Input::Signal(message));
+        match op {
+            Op::Pass(_) => Some(Input::Tick),
+            Op::Uplink(true) => Some(Input::UplinkOpened),
+            Op::Uplink(false) => Some(Input::UplinkClosed),
+            Op::Welcome(alias, available_servers) => signal(encoded(&WelcomeMessage {
+                r#type: MessageType::Welcome.into(),
+                alias,
+                available_servers,
+                ..WelcomeMessage::default()
+            })),
+            Op::Servers(version, listed) => signal(encoded(&ServersMessage {
+                r#type: MessageType::Servers.into(),
+                version,
+                entries: listed.into_iter().map(entry).collect(),
+            })),
+            Op::Connect(from_alias, role) => signal(encoded(&ConnectMessage {
+                r#type: MessageType::Connect.into(),
+                from_alias,
+                to_alias: 6,
+                from_role: role.into(),
+            })),
+            Op::Signal(bytes) => signal(bytes.into()),
+            Op::LocalSignal(at) => Some(Input::LocalSignal {
+                peer: self.peer(at)?,
+                kind: SignalKind::Candidate,
+                data: Bytes::new(),
+            }),
+            Op::Open(at) => Some(Input::PeerOpened {
+                peer: self.peer(at)?,
+            }),
+            Op::Packet(at, lane, bytes) => Some(Input::Packet {
+                peer: self.peer(at)?,
+                lane,
+                bytes,
+            }),
+            Op::Verdict(at, result) => Some(Input::Authenticated {
+                peer: self.peer(at)?,
+                result: result.map(|()| Identity::default()),
+                proof: Bytes::new(),
+            }),
+            Op::Proof(at) => Some(Input::Proof {
+                peer: self.peer(at)?,
+                body: Bytes::new(),
+            }),
+            Op::ProofVerdict(at, valid) => Some(Input::ProofVerified {
+                peer: self.peer(at)?,
+                valid,
+            }),
+            Op::Close(at) => Some(Input::PeerClosed {
+                peer: self.peer(at)?,
+                reason: Reason::TransportClosed,
+            }),
+            Op::Slow(at) => Some(Input::SlowConsumer {
+                peer: self.peer(at)?,
+            }),
+            Op::Shutdown => Some(Input::Shutdown),
+        }
+    }
+
+    fn act(&mut self, op: Op) {
+        if let Op::Pass(ms) = op {
+            self.now += Duration::from_millis(ms);
+        }
+        let Some(input) = self.input(op) else {
+            return;
+        };
+        let published_by = match &input {
+            Input::Packet { peer, bytes, .. } => is_topic(bytes).then_some(*peer),
+            _ => None,
+        };
+        match &input {
+            Input::PeerClosed { peer, .. } => {
+                self.alive.remove(peer);
+            }
+            Input::Authenticated { peer, result, .. } if result.is_ok() => {
+                self.let_in.insert(*peer);
+            }
+            Input::ProofVerified { peer, valid: true } => {
+                self.let_in.insert(*peer);
+            }
+            _ => {}
+        }
+        let ticked = matches!(input, Input::Tick);
+        self.broker.handle_input(self.now, input);
+        self.broker.check_invariants();
+        let mut deliveries = 0;
+        while let Some(output) = self.broker.poll_output() {
+            deliveries += usize::from(matches!(output, Output::Deliver(_)));
+            self.look_at(output, published_by);
+        }
+        if published_by.is_some() {
+            // Three forms, and an ERROR or the like.
+            assert!(deliveries <= 4, "{deliveries} deliveries for one packet");
+        }
+        if ticked {
+            let next = self.broker.next_deadline();
+            assert!(
+                next.is_none_or(|due| due > self.now),
+                "what was due is done"
+            );
+        }
+    }
+
+    fn look_at(&mut self, output: Output, published_by: Option<PeerId>) {
+        match output {
+            Output::OpenPeer { peer, dial, .. } => {
+                self.peers.push(peer);
+                if dial && self.compat {
+                    // A 2019 server says nothing, and so does the world on its behalf.
+                    self.let_in.insert(peer);
+                }
+                assert!(self.alive.insert(peer), "{peer} is new");
+            }
+            Output::ClosePeer { peer, .. } => {
+                assert!(self.alive.remove(&peer), "{peer} is closed once");
+            }
+            Output::Deliver(delivery) => {
+                let unique: BTreeSet<_> = delivery.recipients.iter().collect();
+                assert_eq!(unique.len(), delivery.recipients.len(), "nobody twice");
+                assert!(!unique.is_empty());
+                for &peer in &delivery.recipients {
+                    assert!(self.alive.contains(&peer), "{peer} is there");
+                    let told = matches!(
+                        peek::message_type(&delivery.frame),
+                        Some(MessageType::Error | MessageType::Auth)
+                    );
+                    let may = told || self.let_in.contains(&peer);
+                    assert!(may, "{peer} was not let in");
+                    let echo = is_forwarded(&delivery.frame) && published_by == Some(peer);
+                    assert!(!echo, "{peer} hears itself");
+                }
+            }
+            Output::RemoteSignal { peer, .. }
+            | Output::Authenticate { peer, .. }
+            | Output::Prove { peer, .. }
+            | Output::VerifyProof { peer, .. } => assert!(self.alive.contains(&peer)),
+            Output::Signal(_) => {}
+        }
+    }
+}
+
+fn entry(alias: u64) -> ServerEntry {
+    ServerEntry {
+        alias,
+        role: Role::CommunicationServer.into(),
+        ..ServerEntry::default()
+    }
+}
+
+fn is_topic(bytes: &Bytes) -> bool {
+    matches!(
+        peek::message_type(bytes),
+        Some(MessageType::Topic | MessageType::TopicIdentity)
+    )
+}
+
+fn is_forwarded(bytes: &Bytes) -> bool {
+    is_topic(bytes)
+        || matches!(
+            peek::message_type(bytes),
+            Some(MessageType::TopicFw | MessageType::TopicIdentityFw)
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn invariants_hold(ops in vec(op(), 1..300), compat: bool) {
+        let mut world = World::new(compat);
+        for op in ops {
+            world.act(op);
+        }
+        world.act(Op::Shutdown);
+        assert_eq!(world.alive, BTreeSet::new(), "all are closed");
+        assert_eq!(world.broker.stats().subscriptions, 0);
+    }
+}
