@@ -1,0 +1,84 @@
+//! A member on a server, by one peer: who it really is, whether it was let in, what it asked for.
+
+use bytes::Bytes;
+use proto::Lane;
+
+use super::{Checkers, subscriptions::Subscriptions};
+use crate::simulation::{clock::At, node::EngineKey};
+
+/// One peer between a member and a server.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub(super) member: usize,
+    pub(super) honest: bool,
+    pub(super) server: usize,
+    /// The alias that the coordinator gave to whoever sent the CONNECT.
+    pub(super) alias: u64,
+    pub(super) verdict: Verdict,
+    pub(super) alive: bool,
+    pub(super) subscriptions: Subscriptions,
+}
+
+/// What the authenticator said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Pending,
+    LetIn(Bytes),
+    Refused,
+}
+
+impl Attachment {
+    pub(super) const fn is_let_in(&self) -> bool {
+        matches!(self.verdict, Verdict::LetIn(_))
+    }
+}
+
+impl Checkers {
+    /// A member's reliable lane to a server is open.
+    pub(crate) fn attached(
+        &mut self,
+        engine: EngineKey,
+        member: usize,
+        honest: bool,
+        server: usize,
+        alias: u64,
+    ) {
+        self.attachments.insert(
+            engine,
+            Attachment {
+                member,
+                honest,
+                server,
+                alias,
+                verdict: Verdict::Pending,
+                alive: true,
+                subscriptions: Subscriptions::default(),
+            },
+        );
+    }
+
+    /// The authenticator has spoken about whoever is behind this engine of a member.
+    pub(crate) fn judged(&mut self, engine: EngineKey, identity: Option<Bytes>) {
+        if let Some(attachment) = self.attachments.get_mut(&engine) {
+            attachment.verdict = identity.map_or(Verdict::Refused, Verdict::LetIn);
+        }
+    }
+
+    /// An engine is gone, on either side.
+    pub(crate) fn detached(&mut self, now: At, engine: EngineKey) {
+        if let Some(attachment) = self.attachments.get_mut(&engine) {
+            attachment.alive = false;
+        }
+        self.links.closed(now, engine);
+    }
+
+    /// A member sends a packet.
+    pub(crate) fn member_sends(&mut self, now: At, engine: EngineKey, lane: Lane, bytes: &Bytes) {
+        if lane == Lane::Reliable
+            && let Some(attachment) = self.attachments.get_mut(&engine)
+        {
+            attachment.subscriptions.sent(bytes);
+        }
+        self.note_publication(now, engine, lane, bytes);
+    }
+}

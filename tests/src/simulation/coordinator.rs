@@ -1,0 +1,164 @@
+//! The coordinator's shell: accepts sockets, carries signals, dies and comes back.
+
+use std::collections::BTreeMap;
+
+use coordinator_core::{Config, Coordinator, Input, Output, SessionId};
+use proto::{Message as _, MessageType, Role, WelcomeMessage, peek};
+
+use super::{
+    clock::At,
+    event::Event,
+    node::{Life, Node, SocketKey},
+    sockets::Side,
+    world::World,
+};
+
+/// The coordinator, while there is one.
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    pub(super) core: Option<Coordinator>,
+    run: u32,
+    sessions: BTreeMap<SessionId, SocketKey>,
+    opened: u64,
+    wake: Option<At>,
+}
+
+impl Host {
+    pub(super) const fn life(&self) -> Life {
+        Life {
+            node: Node::Coordinator,
+            run: self.run,
+        }
+    }
+}
+
+impl World {
+    /// A fresh one, which knows nobody.
+    pub(super) fn start_coordinator(&mut self) {
+        let host = &mut self.coordinator;
+        host.run += 1;
+        host.sessions.clear();
+        host.wake = None;
+        host.core = Some(Coordinator::new(Config {
+            // Later than at any start before: no two are within a second in a run.
+            started: 1_000 + self.net.now().as_secs() + u64::from(host.run),
+            seed: self.plan.seed ^ u64::from(host.run),
+            ..Config::default()
+        }));
+        self.net.say(Node::Coordinator, "starts");
+    }
+
+    /// It dies: every socket breaks.
+    pub(super) fn stop_coordinator(&mut self, notice_max_ms: u64) {
+        let host = &mut self.coordinator;
+        if host.core.take().is_none() {
+            return;
+        }
+        let sockets = std::mem::take(&mut host.sessions);
+        self.net.say(Node::Coordinator, "dies");
+        for socket in sockets.into_values() {
+            self.net.close_end(socket, Side::Coordinator);
+            self.net.break_socket(socket, [notice_max_ms, 1]);
+        }
+    }
+
+    /// A dial arrives.
+    pub(super) fn take_dial(&mut self, socket: SocketKey) {
+        let life = self.net.sockets[socket.0].life;
+        let cut = self.net.is_cut(life.node, Node::Coordinator);
+        let host = &mut self.coordinator;
+        let Some(core) = host.core.as_mut().filter(|_| !cut) else {
+            // Refused at once, or after a while of silence.
+            let wait = if cut { 5_000 } else { 20 };
+            return self.net.break_socket(socket, [wait, 1]);
+        };
+        if self.net.is_closed(socket, Side::Node) {
+            // It gave up meanwhile.
+            return;
+        }
+        host.opened += 1;
+        let session = SessionId(host.opened);
+        host.sessions.insert(session, socket);
+        let run = host.run;
+        let role = match life.node {
+            Node::Server(_) => Role::CommunicationServer,
+            _ => Role::Client,
+        };
+        let opened = Input::SessionOpened {
+            session,
+            role,
+            ours: true,
+        };
+        core.handle_input(self.net.clock.instant(), opened);
+        self.net.accept(socket, run);
+        self.pump_coordinator();
+    }
+
+    /// Something arrives at the coordinator's end.
+    pub(super) fn coordinator_hears(&mut self, socket: SocketKey, bytes: Option<bytes::Bytes>) {
+        let host = &mut self.coordinator;
+        let run = self.net.sockets[socket.0].coordinator_run;
+        let found = host.sessions.iter().find(|&(_, &open)| open == socket);
+        let Some(session) = found.map(|(&session, _)| session) else {
+            return;
+        };
+        let Some(core) = host.core.as_mut().filter(|_| run == host.run) else {
+            return;
+        };
+        let input = match bytes {
+            Some(bytes) => Input::Signal { session, bytes },
+            None => {
+                host.sessions.remove(&session);
+                Input::SessionClosed { session }
+            }
+        };
+        core.handle_input(self.net.clock.instant(), input);
+        self.pump_coordinator();
+    }
+
+    pub(super) fn wake_coordinator(&mut self, life: Life) {
+        if self.coordinator.life() != life || self.coordinator.wake != Some(self.net.now()) {
+            return;
+        }
+        self.coordinator.wake = None;
+        if let Some(core) = &mut self.coordinator.core {
+            core.handle_input(self.net.clock.instant(), Input::Tick);
+            self.pump_coordinator();
+        }
+    }
+
+    fn pump_coordinator(&mut self) {
+        let life = self.coordinator.life();
+        let host = &mut self.coordinator;
+        let Some(core) = &mut host.core else { return };
+        while let Some(output) = core.poll_output() {
+            match output {
+                Output::Send { session, bytes } => {
+                    let Some(&socket) = host.sessions.get(&session) else {
+                        continue;
+                    };
+                    if peek::message_type(&bytes) == Some(MessageType::Welcome)
+                        && let Ok(welcome) = WelcomeMessage::decode(&bytes[..])
+                    {
+                        self.net.sockets[socket.0].alias = Some(welcome.alias);
+                    }
+                    self.net.send_signal(socket, Side::Coordinator, bytes);
+                }
+                Output::Close { session, reason } => {
+                    if let Some(socket) = host.sessions.remove(&session) {
+                        self.net
+                            .close_socket(socket, Side::Coordinator, Some(reason));
+                    }
+                }
+            }
+        }
+        core.check_invariants();
+        let next = core.next_deadline().map(|at| self.net.clock.at(at));
+        if let Some(at) = next.filter(|_| next != host.wake) {
+            self.net
+                .queue
+                .push(at.max(self.net.now()), Event::Wake(life));
+        }
+        host.wake = next.map(|at| at.max(self.net.now()));
+    }
+}

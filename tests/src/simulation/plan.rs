@@ -1,0 +1,159 @@
+//! What a run is made of, drawn from its seed: how many of everybody, how slow the network, which
+//! faults may strike. Each seed has a subset of the faults only: a bug that needs quiet around it
+//! would never show in a run where everything breaks.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{clock::At, dice::Dice, sabotage::Sabotage};
+
+/// What may go wrong in a run. New kinds go here and into `faults`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// The coordinator dies, and a fresh one comes up in its place.
+    CoordinatorRestart,
+    /// A commserver dies with all it knows, and is started again.
+    ServerCrash,
+    /// A signalling socket breaks; each end notices in its own time.
+    SignallingCut,
+    /// Nothing gets through between two nodes for a while.
+    PathCut,
+    /// Everything takes longer between two nodes for a while.
+    PathSlow,
+    /// The unreliable lane loses packets, all the time.
+    Loss,
+    /// A peer is closed because it does not read.
+    SlowConsumer,
+}
+
+impl Fault {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[
+        Self::CoordinatorRestart,
+        Self::ServerCrash,
+        Self::SignallingCut,
+        Self::PathCut,
+        Self::PathSlow,
+        Self::Loss,
+        Self::SlowConsumer,
+    ];
+}
+
+/// How a dishonest client misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Mischief {
+    /// Subscribes and publishes without AUTH.
+    Unauthenticated,
+    /// Sends AUTH with credentials that are wrong, and everything else right behind it.
+    WrongCredentials,
+    /// Says in AUTH that it is a server, announces interest and relays.
+    FalseServer,
+    /// Is let in, and lies about alias, identity and role in what it publishes.
+    Liar,
+    /// Is let in, and sends garbage, packets that are not for clients to send, and giants.
+    Garbage,
+    /// Sprays signals at everybody through the coordinator.
+    Sprayer,
+}
+
+impl Mischief {
+    const ALL: [Self; 6] = [
+        Self::Unauthenticated,
+        Self::WrongCredentials,
+        Self::FalseServer,
+        Self::Liar,
+        Self::Garbage,
+        Self::Sprayer,
+    ];
+}
+
+/// Everything that is decided before a run begins.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) servers: usize,
+    /// Clients that are honest: a session each.
+    pub(super) sessions: usize,
+    /// Those that are not.
+    pub(super) mischiefs: Vec<Mischief>,
+    pub(super) topics: usize,
+    pub(super) faults: BTreeSet<Fault>,
+    /// One way, between two nodes.
+    pub(super) delay_max: Duration,
+    /// Of a packet on the unreliable lane, in a hundred.
+    pub(super) loss: u32,
+    /// Longest pause between two things that clients do.
+    pub(super) pause_max: Duration,
+    pub(super) sabotage: Option<Sabotage>,
+}
+
+impl Plan {
+    pub(super) fn new(seed: u64, sabotage: Option<Sabotage>) -> Self {
+        let mut dice = Dice::new(seed, "plan");
+        let servers = [1, 2, 2, 3, 3, 4][dice.below(6)];
+        let sessions = 2 + dice.below(6);
+        let mischiefs = (0..dice.below(4))
+            .filter_map(|_| dice.pick(&Mischief::ALL))
+            .collect();
+        let mut faults = BTreeSet::new();
+        if dice.percent(75) {
+            faults.extend(Fault::ALL.iter().filter(|_| dice.percent(45)));
+        }
+        let loss = [1, 5, 20, 50][dice.below(4)];
+        Self {
+            seed,
+            servers,
+            sessions,
+            mischiefs,
+            topics: 1 + dice.below(6),
+            loss: if faults.contains(&Fault::Loss) {
+                loss
+            } else {
+                0
+            },
+            faults,
+            delay_max: [2, 20, 60].map(Duration::from_millis)[dice.below(3)],
+            pause_max: [40, 100, 300].map(Duration::from_millis)[dice.below(3)],
+            sabotage,
+        }
+    }
+
+    /// For a look at what is sabotaged, nothing else may be in the way.
+    pub(super) fn quiet(mut self) -> Self {
+        self.faults.clear();
+        self.loss = 0;
+        self
+    }
+
+    /// Longer than anything takes from one side of the cluster to the other while no path is cut:
+    /// three hops, the unreliable lane's twice as long, and a window for announcements.
+    pub(super) fn travel_max(&self) -> Duration {
+        let slow = if self.has(Fault::PathSlow) {
+            SLOW_MAX
+        } else {
+            Duration::ZERO
+        };
+        (self.delay_max * 3 / 2 + slow) * 6 + Duration::from_millis(100)
+    }
+
+    pub(super) fn members(&self) -> usize {
+        self.sessions + self.mischiefs.len()
+    }
+
+    pub(super) fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+}
+
+/// The most that a slow path adds to its delay.
+pub(super) const SLOW_MAX: Duration = Duration::from_secs(1);
+/// Clients begin to join, and soon to work.
+pub(super) const WORK_BEGINS: At = At::from_secs(1);
+/// Workload and faults end, and everything is healed.
+pub(super) const WORK_ENDS: At = At::from_secs(25);
+/// By now everybody must be where they belong: a lost server is noticed after 15 s by its peers and
+/// 30 s by the coordinator, redials of servers pause up to 30 s, clients up to 15 s.
+pub(super) const PROBED: At = At::from_secs(120);
+/// Probes have arrived.
+pub(super) const LEFT: At = At::from_secs(130);
+/// Everybody has left, and nothing of them may be left behind.
+pub(super) const ENDED: At = At::from_secs(160);

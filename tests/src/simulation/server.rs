@@ -1,0 +1,404 @@
+//! A commserver's shell: its uplink, its engines, its authenticator.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use commserver_core::{
+    Broker, Config, Delivery, Identity, Input, Output, Pair, PeerId, SignalKind,
+};
+use proto::{Lane, MessageType, Reason, Role, peek};
+
+use super::{
+    checkers::Check,
+    clock::At,
+    credentials::{self, Fingerprints, Side as Prover},
+    engines::{Happening, Kind, Name},
+    event::Event,
+    node::{EngineKey, Life, Node, SocketKey},
+    sabotage::Sabotage,
+    sockets::Side,
+    world::World,
+};
+
+/// A commserver, while it runs.
+#[derive(Debug)]
+pub(super) struct Host {
+    index: usize,
+    pub(super) core: Option<Broker>,
+    run: u32,
+    uplink: Option<SocketKey>,
+    tries: u32,
+    pub(super) engines: BTreeMap<PeerId, EngineKey>,
+    asked: BTreeMap<PeerId, (Role, Bytes, Pair)>,
+    wake: Option<At>,
+}
+
+impl Host {
+    pub(super) const fn new(index: usize) -> Self {
+        Self {
+            index,
+            core: None,
+            run: 0,
+            uplink: None,
+            tries: 0,
+            engines: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            wake: None,
+        }
+    }
+
+    pub(super) const fn life(&self) -> Life {
+        Life {
+            node: Node::Server(self.index),
+            run: self.run,
+        }
+    }
+}
+
+impl World {
+    /// A fresh one, which knows nobody.
+    pub(super) fn start_server(&mut self, index: usize) {
+        let host = &mut self.servers[index];
+        host.run += 1;
+        host.tries = 0;
+        let instance = self.net.dice.number() | 1;
+        let seed = self.net.dice.number();
+        let now = self.net.clock.instant();
+        host.core = Some(Broker::new(now, Config::new(instance, seed)));
+        let life = host.life();
+        self.net.say(life.node, "starts");
+        host.uplink = Some(self.net.dial(life, None));
+    }
+
+    /// It dies, and its peers are told nothing.
+    pub(super) fn stop_server(&mut self, index: usize, notice_max_ms: u64) {
+        let host = &mut self.servers[index];
+        if host.core.take().is_none() {
+            return;
+        }
+        host.wake = None;
+        host.asked.clear();
+        let engines = std::mem::take(&mut host.engines);
+        let uplink = host.uplink.take();
+        self.net.say(Node::Server(index), "dies");
+        for engine in engines.into_values() {
+            self.net.kill_engine(engine, None);
+            self.detached(engine);
+        }
+        if let Some(socket) = uplink {
+            self.net.close_end(socket, Side::Node);
+            self.net.break_socket(socket, [1, notice_max_ms]);
+        }
+    }
+
+    pub(super) fn redial(&mut self, life: Life) {
+        let Node::Server(index) = life.node else {
+            return;
+        };
+        let host = &mut self.servers[index];
+        if host.life() == life && host.core.is_some() && host.uplink.is_none() {
+            host.uplink = Some(self.net.dial(life, None));
+        }
+    }
+
+    /// What the uplink has brought: it is open, a signal, or it is closed.
+    pub(super) fn uplink_hears(&mut self, life: Life, socket: SocketKey, heard: Heard) {
+        let Some(host) = self.living_server(life) else {
+            return;
+        };
+        if host.uplink != Some(socket) {
+            return;
+        }
+        let input = match heard {
+            Heard::Opened => {
+                host.tries = 0;
+                Input::UplinkOpened
+            }
+            Heard::Signal(bytes) => Input::Signal(bytes),
+            Heard::Closed => {
+                host.uplink = None;
+                host.tries += 1;
+                let longest = 250 << host.tries.min(5);
+                let wait = self.net.dice.millis(longest / 2, longest);
+                self.net.after(wait, Event::Redial(life));
+                Input::UplinkClosed
+            }
+        };
+        self.feed_server(life, input);
+    }
+
+    /// What an engine has to say.
+    pub(super) fn server_engine(
+        &mut self,
+        life: Life,
+        key: EngineKey,
+        peer: PeerId,
+        what: Happening,
+    ) {
+        let input = match what {
+            Happening::Signal(kind, data) => {
+                let kind = match kind {
+                    Kind::Offer => SignalKind::Offer,
+                    Kind::Answer => SignalKind::Answer,
+                    Kind::Candidate => SignalKind::Candidate,
+                };
+                Input::LocalSignal { peer, kind, data }
+            }
+            Happening::LaneOpen(Lane::Reliable) => Input::PeerOpened { peer },
+            Happening::LaneOpen(Lane::Unreliable) => return,
+            Happening::Packet(lane, bytes) => {
+                self.server_receives(life, key, lane, &bytes);
+                Input::Packet { peer, lane, bytes }
+            }
+            Happening::Closed(reason) => {
+                self.detached(key);
+                if let Some(host) = self.living_server(life) {
+                    host.engines.remove(&peer);
+                }
+                if self.strikes(Sabotage::ForgetToForget, 100) {
+                    return;
+                }
+                Input::PeerClosed { peer, reason }
+            }
+        };
+        self.feed_server(life, input);
+    }
+
+    /// The authenticator's verdict on a peer.
+    pub(super) fn verdict(&mut self, life: Life, peer: PeerId, engine: EngineKey) {
+        let Some(host) = self.living_server(life) else {
+            return;
+        };
+        let Some((role, body, pair)) = host.asked.remove(&peer) else {
+            return;
+        };
+        let Some(prints) = self.fingerprints(engine) else {
+            return;
+        };
+        let result = credentials::judge(role, &body, pair, prints);
+        let identity = result.as_ref().ok().map(|found| found.identity.clone());
+        let result = if self.strikes(Sabotage::BelieveEverybody, 100) {
+            result.or_else(|_| Ok(Identity::default()))
+        } else {
+            result
+        };
+        if let Some(remote) = self.net.engines[engine.0].remote {
+            // Whoever is no server is no client either when it is let in as a server.
+            self.checkers
+                .judged(remote, identity.filter(|_| role == Role::Client));
+        }
+        let proof = match role {
+            Role::Client => Bytes::new(),
+            _ => credentials::proof(Prover::Acceptor, pair, prints),
+        };
+        let authenticated = Input::Authenticated {
+            peer,
+            result,
+            proof,
+        };
+        self.feed_server(life, authenticated);
+    }
+
+    pub(super) fn wake_server(&mut self, life: Life) {
+        let now = self.net.now();
+        if let Some(host) = self
+            .living_server(life)
+            .filter(|host| host.wake == Some(now))
+        {
+            host.wake = None;
+            self.feed_server(life, Input::Tick);
+        }
+    }
+
+    /// A fault: the peer's reliable outbox is full for too long.
+    pub(super) fn declare_slow(&mut self, index: usize, peer: PeerId) {
+        let life = self.servers[index].life();
+        self.feed_server(life, Input::SlowConsumer { peer });
+    }
+
+    fn living_server(&mut self, life: Life) -> Option<&mut Host> {
+        let Node::Server(index) = life.node else {
+            return None;
+        };
+        let host = &mut self.servers[index];
+        (host.life() == life && host.core.is_some()).then_some(host)
+    }
+
+    /// Gives an input to the core and does what it says; what follows from that goes in, too.
+    fn feed_server(&mut self, life: Life, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let now = self.net.clock.instant();
+            let Some(host) = self.living_server(life) else {
+                return;
+            };
+            let Some(core) = &mut host.core else { return };
+            core.handle_input(now, input);
+            loop {
+                let Some(host) = self.living_server(life) else {
+                    return;
+                };
+                let Some(output) = host.core.as_mut().and_then(Broker::poll_output) else {
+                    break;
+                };
+                inputs.extend(self.server_does(life, output));
+            }
+        }
+        self.settle_server(life);
+    }
+
+    fn settle_server(&mut self, life: Life) {
+        let now = self.net.now();
+        let base = self.net.clock.at(self.net.clock.instant());
+        let Node::Server(index) = life.node else {
+            return;
+        };
+        let host = &mut self.servers[index];
+        let Some(core) = &host.core else { return };
+        core.check_invariants();
+        let next = core
+            .next_deadline()
+            .map(|at| self.net.clock.at(at).max(base));
+        if let Some(at) = next.filter(|_| next != host.wake) {
+            self.net.queue.push(at.max(now), Event::Wake(life));
+        }
+        host.wake = next;
+    }
+
+    fn server_does(&mut self, life: Life, output: Output) -> Option<Input> {
+        match output {
+            Output::Signal(bytes) => {
+                let uplink = self.living_server(life)?.uplink?;
+                self.net.send_signal(uplink, Side::Node, bytes);
+                None
+            }
+            Output::OpenPeer { peer, dial, .. } => {
+                if dial && self.strikes(Sabotage::NeverDial, 100) {
+                    return None;
+                }
+                let engine = self.net.open_engine(life, Name::Broker(peer), !dial);
+                self.living_server(life)?.engines.insert(peer, engine);
+                None
+            }
+            Output::RemoteSignal { peer, kind, data } => {
+                let engine = *self.living_server(life)?.engines.get(&peer)?;
+                let kind = match kind {
+                    SignalKind::Offer => Kind::Offer,
+                    SignalKind::Answer => Kind::Answer,
+                    SignalKind::Candidate => Kind::Candidate,
+                };
+                self.net.hear(engine, kind, &data);
+                None
+            }
+            Output::ClosePeer { peer, reason } => {
+                self.server_closes(life, peer, reason);
+                None
+            }
+            Output::Authenticate {
+                peer,
+                role,
+                body,
+                pair,
+            } => {
+                let host = self.living_server(life)?;
+                host.asked.insert(peer, (role, body, pair));
+                let engine = *host.engines.get(&peer)?;
+                let slowest = if self.net.dice.percent(10) { 1_000 } else { 20 };
+                let wait = self.net.dice.millis(0, slowest);
+                self.net.after(wait, Event::Verdict(life, peer, engine));
+                None
+            }
+            Output::Prove { peer, pair } => {
+                let engine = *self.living_server(life)?.engines.get(&peer)?;
+                let body = credentials::proof(Prover::Dialer, pair, self.fingerprints(engine)?);
+                Some(Input::Proof { peer, body })
+            }
+            Output::VerifyProof { peer, proof, pair } => {
+                let engine = *self.living_server(life)?.engines.get(&peer)?;
+                let prints = self.fingerprints(engine)?;
+                let valid = proof == credentials::proof(Prover::Acceptor, pair, prints);
+                Some(Input::ProofVerified { peer, valid })
+            }
+            Output::Deliver(delivery) => {
+                self.deliver(life, delivery);
+                None
+            }
+        }
+    }
+
+    fn server_closes(&mut self, life: Life, peer: PeerId, reason: Reason) {
+        let Some(host) = self.living_server(life) else {
+            return;
+        };
+        let Some(engine) = host.engines.remove(&peer) else {
+            return;
+        };
+        host.asked.remove(&peer);
+        let is_link = matches!(self.net.remote_node(engine), Some(Node::Server(_)));
+        if is_link && self.strikes(Sabotage::KeepOldLinks, 100) {
+            return;
+        }
+        self.net.close_engine(engine, reason);
+        self.detached(engine);
+    }
+
+    fn deliver(&mut self, life: Life, delivery: Delivery) {
+        let mut recipients = delivery.recipients.to_vec();
+        recipients.sort_unstable();
+        recipients.dedup();
+        if recipients.len() != delivery.recipients.len() {
+            let text = format!("{} delivers one frame twice to a peer", life.node);
+            self.checkers.fail(Check::Invariants, text);
+        }
+        self.add_strangers(life, &mut recipients);
+        for peer in recipients {
+            let Some(host) = self.living_server(life) else {
+                return;
+            };
+            // A stale id: the shell drops it.
+            if let Some(&engine) = host.engines.get(&peer) {
+                let frame = self.distort(engine, delivery.frame.clone());
+                self.net.send_packet(engine, delivery.lane, frame);
+            }
+        }
+    }
+
+    /// What the checkers are shown of what arrives at a server.
+    fn server_receives(&mut self, life: Life, key: EngineKey, lane: Lane, bytes: &Bytes) {
+        let (Some(Node::Server(from)), Node::Server(to)) = (self.net.remote_node(key), life.node)
+        else {
+            return self.misroute(life, key, lane, bytes);
+        };
+        if peek::message_type(bytes) == Some(MessageType::Ready) {
+            self.checkers.link_opened(self.net.now(), key, from, to);
+        }
+        self.checkers.link_receives(from, to, lane, bytes);
+        self.misroute(life, key, lane, bytes);
+    }
+
+    /// The fingerprints that both sides of a joined pair have seen.
+    fn fingerprints(&self, key: EngineKey) -> Option<Fingerprints> {
+        let engine = &self.net.engines[key.0];
+        let ours = credentials::fingerprint(engine.life);
+        let theirs = credentials::fingerprint(self.net.engines[engine.remote?.0].life);
+        Some(if engine.is_acceptor() {
+            Fingerprints {
+                dialer: theirs,
+                acceptor: ours,
+            }
+        } else {
+            Fingerprints {
+                dialer: ours,
+                acceptor: theirs,
+            }
+        })
+    }
+}
+
+/// What an uplink brings.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Opened,
+    Signal(Bytes),
+    Closed,
+}

@@ -1,0 +1,164 @@
+//! The simulation's seeds, and the proofs that its checkers see what they are there for.
+//!
+//! `SEED=7 cargo test -p tests --test simulation replay -- --nocapture` runs one seed;
+//! `SEEDS=10000` makes `seeds` run so many, `FIRST_SEED=1000` from there on.
+
+use std::{
+    env,
+    panic::resume_unwind,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
+
+use tests::simulation::{self, Check, Fault, Report, Sabotage};
+
+/// In the everyday run.
+const SEEDS: u64 = 100;
+
+#[test]
+fn seeds() {
+    let first = number("FIRST_SEED").unwrap_or(0);
+    let last = first + number("SEEDS").unwrap_or(SEEDS);
+    let reports = run_all(first, last);
+    let sum = |count: fn(&Report) -> u64| reports.iter().map(count).sum::<u64>();
+    let judged = sum(|report| report.counts.judged);
+    let events = sum(|report| report.events);
+    println!(
+        "{} seeds, {events} events, {} publications, {} arrivals, {} over links, {judged} had to arrive, \
+         {} came again after a move",
+        reports.len(),
+        sum(|report| report.counts.published),
+        sum(|report| report.counts.arrived),
+        sum(|report| report.counts.relayed),
+        sum(|report| report.counts.repeated_after_move),
+    );
+    // Green must mean something: each kind of run has to have put the checkers to work.
+    for fault in Fault::ALL {
+        let with = reports
+            .iter()
+            .filter(|report| report.faults.contains(fault));
+        let judged: u64 = with.map(|report| report.counts.judged).sum();
+        assert!(
+            judged > 100,
+            "{fault:?} in no run where anything had to arrive"
+        );
+    }
+    let quiet = reports.iter().filter(|report| report.faults.is_empty());
+    assert!(
+        quiet.map(|report| report.counts.judged).sum::<u64>() > 1_000,
+        "too little in quiet"
+    );
+}
+
+#[test]
+fn replay() {
+    let Some(seed) = number("SEED") else { return };
+    match simulation::run(seed) {
+        Ok(report) => println!("seed {seed}: {report:?}"),
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+#[test]
+fn same_seed_same_run() {
+    for seed in 0..6 {
+        let hashes = [(); 2].map(|()| simulation::run(seed).map(|report| report.trace_hash));
+        let [Ok(first), Ok(second)] = hashes else {
+            panic!("seed {seed} fails: see `seeds`");
+        };
+        assert_eq!(first, second, "seed {seed} gives two different runs");
+    }
+}
+
+#[test]
+fn another_run_is_told_apart() {
+    let run = || simulation::run_sabotaged(0, Sabotage::OutsideRandomness, true);
+    let [Ok(first), Ok(second)] = [run(), run()] else {
+        panic!("nothing but the trace is different");
+    };
+    assert_ne!(first.trace_hash, second.trace_hash);
+}
+
+#[test]
+fn checkers_see_a_bad_network() {
+    catches(Sabotage::DuplicateReliable, true, &[Check::AtMostOnce]);
+    catches(Sabotage::ReorderReliable, true, &[Check::Order]);
+    catches(Sabotage::LoseReliable, true, &[Check::NothingLost]);
+    catches(Sabotage::DuplicateUnreliable, true, &[Check::AtMostOnce]);
+}
+
+#[test]
+fn checkers_see_a_bad_router() {
+    catches(Sabotage::Echo, true, &[Check::NoEcho]);
+    catches(
+        Sabotage::DeliverToStrangers,
+        true,
+        &[Check::OnlySubscribers],
+    );
+    catches(Sabotage::RelayTwice, true, &[Check::OneHop]);
+}
+
+#[test]
+fn checkers_see_lies() {
+    catches(Sabotage::LieAboutAlias, true, &[Check::Truth]);
+    catches(Sabotage::LieAboutIdentity, true, &[Check::Truth]);
+    catches(Sabotage::LieAboutRole, true, &[Check::Truth]);
+    catches(Sabotage::BelieveEverybody, true, &[Check::Authentication]);
+}
+
+#[test]
+fn checkers_see_what_does_not_heal() {
+    catches(Sabotage::NeverDial, true, &[Check::FullMesh]);
+    catches(Sabotage::KeepOldLinks, false, &[Check::FullMesh]);
+    catches(Sabotage::StayAway, false, &[Check::Liveness]);
+    catches(Sabotage::ForgetToForget, true, &[Check::NothingLeft]);
+}
+
+/// Breaks something on purpose in run after run, until a checker says so: it must be the right one.
+fn catches(sabotage: Sabotage, quiet: bool, expected: &[Check]) {
+    for seed in 0..30 {
+        if let Err(failure) = simulation::run_sabotaged(seed, sabotage, quiet) {
+            let check = failure.violation.check;
+            assert!(
+                expected.contains(&check),
+                "{sabotage:?} was taken for something else: {failure}"
+            );
+            return;
+        }
+    }
+    panic!("nobody has noticed {sabotage:?}");
+}
+
+/// Each run is one thread's; the runs are spread over all.
+fn run_all(first: u64, last: u64) -> Vec<Report> {
+    let next = AtomicU64::new(first);
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let worker = || {
+        let mut reports = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= last {
+                return reports;
+            }
+            match simulation::run(seed) {
+                Ok(report) => reports.push(report),
+                Err(failure) => panic!("{failure}"),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        let results = workers.into_iter().map(|worker| worker.join());
+        results
+            .flat_map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
+    )
+}
