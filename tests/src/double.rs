@@ -14,13 +14,8 @@ mod server;
 mod session;
 pub mod wire;
 
-pub use client::{Client, Packet};
+pub use client::{Client, Manner, Packet};
 pub use coordinator::Coordinator;
 pub use engine::Lane;
 pub use server::{Options, Seen, Server};
 pub use session::Session;
-
-use std::time::Duration;
-
-/// How long a conversation waits for its next line. Generous: the machine may be loaded.
-pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,7 +1,15 @@
-//! What the whole-cluster tests share: doubles of foreign peers, and the cluster's cores in
-//! virtual time.
+//! What the whole-cluster tests share: the cores in virtual time, doubles of foreign peers, and a
+//! cluster of real servers in one process.
 //!
 //! The tests themselves are in `tests/tests`, one binary for each subject.
 
+pub mod cluster;
 pub mod double;
+pub mod member;
 pub mod simulation;
+pub mod socket;
+
+use std::time::Duration;
+
+/// How long a conversation waits for its next line. Generous: the machine may be loaded.
+pub const PATIENCE: Duration = Duration::from_secs(20);

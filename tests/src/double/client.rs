@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use self::worker::Worker;
-use super::PATIENCE;
-use super::engine::{Channels, Lane};
+use super::engine::{Behaviour, Channels, Lane};
 use super::peer::Peer;
 use super::session::Session;
 use super::wire::{Auth, Format, Kind, Message, Ping, Role, Subscription, Topic, TopicIdentity};
+use crate::PATIENCE;
 
 /// What a client receives from its server.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,19 @@ pub enum Packet {
     },
 }
 
+/// How a client behaves, beside what all do.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// What it adds to the coordinator's URL as `token`, when not empty.
+    pub token: String,
+    /// The server to go to; without it the first that the coordinator names.
+    pub server: Option<u64>,
+    /// Sends messages of any size, whatever the server says that it takes.
+    pub ignores_size_limit: bool,
+    /// Its candidate overtakes its answer.
+    pub candidate_first: bool,
+}
+
 /// A handle to the client's task. Dropping it ends the client without a goodbye.
 #[derive(Debug)]
 pub struct Client {
@@ -87,23 +100,30 @@ impl Client {
     /// # Errors
     /// When there is no server, it refuses, or the channels do not open in time.
     pub async fn join(url: &str) -> Result<Self> {
-        let session = Session::dial(&format!("{url}/connect")).await?;
-        let server = *session
-            .available_servers
-            .first()
-            .context("WELCOME names no server")?;
-        Self::join_server(session, server).await
+        Self::join_as(url, &Manner::default()).await
     }
 
-    /// The same over a session that is there already, to a server of the test's choice.
+    /// The same in a manner of its own.
     ///
     /// # Errors
     /// As [`Self::join`].
-    pub async fn join_server(mut session: Session, server: u64) -> Result<Self> {
+    pub async fn join_as(url: &str, manner: &Manner) -> Result<Self> {
+        let mut url = format!("{url}/connect");
+        if !manner.token.is_empty() {
+            url = format!("{url}?token={}", manner.token);
+        }
+        let mut session = Session::dial(&url).await?;
+        let first = session.available_servers.first().copied();
+        let server = manner.server.or(first).context("WELCOME names no server")?;
         let alias = session.alias;
         session.connect(server).await?;
         let (events, inbox) = mpsc::channel(QUEUE);
-        let peer = Peer::open((), Channels::Remote, events).await?;
+        let behaviour = Behaviour {
+            uses: Channels::Remote,
+            ignores_size_limit: manner.ignores_size_limit,
+            candidate_first: manner.candidate_first,
+        };
+        let peer = Peer::open((), behaviour, events).await?;
         let (commands, outbox) = mpsc::channel(QUEUE);
         let (deliver, packets) = mpsc::channel(QUEUE);
         let (opened, open) = oneshot::channel();

@@ -68,6 +68,16 @@ pub(super) enum Channels {
     Remote,
 }
 
+/// How a peer behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Behaviour {
+    pub(super) uses: Channels,
+    /// Sends messages of any size, whatever the other side's description says that it takes.
+    pub(super) ignores_size_limit: bool,
+    /// An answerer whose candidate overtakes its answer.
+    pub(super) candidate_first: bool,
+}
+
 /// What the engine says.
 #[derive(Debug)]
 pub(super) enum Output {
@@ -87,7 +97,7 @@ pub(super) enum Output {
 pub(super) struct Engine {
     connection: RTCPeerConnection,
     local: SocketAddr,
-    uses: Channels,
+    behaviour: Behaviour,
     lanes: BTreeMap<RTCDataChannelId, Lane>,
     /// Candidates of the other side that came before its description.
     early: Vec<RTCIceCandidateInit>,
@@ -96,7 +106,7 @@ pub(super) struct Engine {
 
 impl Engine {
     /// A peer on the socket `local`.
-    pub(super) fn new(now: Instant, local: SocketAddr, uses: Channels) -> Result<Self> {
+    pub(super) fn new(now: Instant, local: SocketAddr, behaviour: Behaviour) -> Result<Self> {
         // As pion does: an answerer is the DTLS client, whatever the ICE role.
         let settings = SettingEngineBuilder::new()
             .with_answering_dtls_role(RTCDtlsRole::Client)
@@ -107,12 +117,12 @@ impl Engine {
         let mut engine = Self {
             connection,
             local,
-            uses,
+            behaviour,
             lanes: BTreeMap::new(),
             early: Vec::new(),
             outputs: VecDeque::new(),
         };
-        if uses == Channels::Own {
+        if behaviour.uses == Channels::Own {
             for lane in Lane::ALL {
                 let id = engine
                     .connection
@@ -138,6 +148,10 @@ impl Engine {
                 self.describe(now, data)?;
                 let answer = self.connection.create_answer(None)?;
                 self.connection.set_local_description(now, answer.clone())?;
+                if self.behaviour.candidate_first {
+                    self.add_own_candidate()?;
+                    return self.say(Kind::Answer, &answer);
+                }
                 self.say(Kind::Answer, &answer)?;
                 self.add_own_candidate()
             }
@@ -229,7 +243,7 @@ impl Engine {
     fn handle_event(&mut self, event: RTCPeerConnectionEvent) {
         match event {
             RTCPeerConnectionEvent::OnDataChannel(RTCDataChannelEvent::OnOpen(id)) => {
-                if self.uses == Channels::Remote
+                if self.behaviour.uses == Channels::Remote
                     && let Some(channel) = self.connection.data_channel(id)
                     && let Some(lane) = Lane::from_label(channel.label())
                 {
@@ -253,8 +267,11 @@ impl Engine {
 
     /// Takes the other side's description and what was held for it.
     fn describe(&mut self, now: Instant, data: &[u8]) -> Result<()> {
-        let description: RTCSessionDescription =
+        let mut description: RTCSessionDescription =
             serde_json::from_slice(data).context("a description's JSON")?;
+        if self.behaviour.ignores_size_limit {
+            description.sdp = without_size_limit(&description.sdp);
+        }
         self.connection.set_remote_description(now, description)?;
         for candidate in std::mem::take(&mut self.early) {
             self.connection.add_remote_candidate(candidate)?;
@@ -284,4 +301,13 @@ impl Engine {
         self.outputs.push_back(Output::Signal(kind, data));
         Ok(())
     }
+}
+
+/// A description that takes as much as this engine can send.
+fn without_size_limit(sdp: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("a=max-message-size:") {
+        Some(_) => "a=max-message-size:262144\r\n".to_owned(),
+        None => format!("{line}\r\n"),
+    };
+    sdp.lines().map(line).collect()
 }

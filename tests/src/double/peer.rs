@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::engine::{Channels, Engine, Lane, Output};
+use super::engine::{Behaviour, Engine, Lane, Output};
 use super::wire::Kind;
 
 /// What a peer tells its owner.
@@ -44,11 +44,11 @@ impl Peer {
     /// Opens a peer; its events go to `events` under the name `key`.
     pub(super) async fn open<K: Copy + Send + 'static>(
         key: K,
-        uses: Channels,
+        behaviour: Behaviour,
         events: mpsc::Sender<(K, Event)>,
     ) -> Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let engine = Engine::new(Instant::now(), socket.local_addr()?, uses)?;
+        let engine = Engine::new(Instant::now(), socket.local_addr()?, behaviour)?;
         let (commands, inbox) = mpsc::channel(QUEUE);
         let mut task = JoinSet::new();
         task.spawn(async move {

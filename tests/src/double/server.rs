@@ -12,16 +12,18 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use self::worker::Worker;
-use super::PATIENCE;
 use super::engine::Lane;
 use super::session::Session;
 use super::wire::Role;
+use crate::PATIENCE;
 
 /// How a server behaves.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// A hub passes packets on between servers.
     pub is_hub: bool,
+    /// What it adds to the coordinator's URL as `token`, when not empty.
+    pub token: String,
     /// What it sends in AUTH.
     pub auth_body: Bytes,
     /// What AUTH of another server must carry; nothing is demanded of clients.
@@ -92,15 +94,11 @@ impl Server {
         } else {
             "COMMUNICATION_SERVER"
         };
-        let session = Session::dial(&format!("{url}/discover?role={role}")).await?;
-        Self::start_with(session, options).await
-    }
-
-    /// The same over a session that is there already.
-    ///
-    /// # Errors
-    /// When the coordinator cannot be reached.
-    pub async fn start_with(session: Session, options: Options) -> Result<Self> {
+        let mut url = format!("{url}/discover?role={role}");
+        if !options.token.is_empty() {
+            url = format!("{url}&token={}", options.token);
+        }
+        let session = Session::dial(&url).await?;
         let alias = session.alias;
         let listed = session.available_servers.clone();
         let (report, seen) = mpsc::channel(QUEUE);

@@ -1,22 +1,17 @@
-//! The WebSocket to a coordinator, as a 2019 peer holds it: no subprotocol, no headers of its own.
-
-use std::time::Duration;
+//! The session at a coordinator, as a 2019 peer holds it: no subprotocol, no headers of its own.
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message as Frame;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::PATIENCE;
 use super::wire::{Connect, Decoded, Kind, Message, WebRtc, Welcome, decode};
+use crate::PATIENCE;
+use crate::socket::{Incoming, Socket};
 
 /// A session at a coordinator. For tests that speak every signal themselves, too.
 #[derive(Debug)]
 pub struct Session {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     /// What this peer is called, from WELCOME.
     pub alias: u64,
     /// The servers in WELCOME, in its order.
@@ -29,9 +24,8 @@ impl Session {
     /// # Errors
     /// When the upgrade is refused, or something else comes first.
     pub async fn dial(url: &str) -> Result<Self> {
-        let connect = tokio_tungstenite::connect_async(url);
-        let (socket, response) = timeout(PATIENCE, connect).await.context("the upgrade")??;
-        if let Some(protocol) = response.headers().get("sec-websocket-protocol") {
+        let socket = Socket::open(url).await?;
+        if let Some(protocol) = &socket.protocol {
             bail!("the coordinator chose the subprotocol {protocol:?}, and none was offered");
         }
         let mut session = Self {
@@ -58,35 +52,21 @@ impl Session {
     /// # Errors
     /// When none comes, or the session ends.
     pub async fn expect(&mut self) -> Result<Decoded> {
-        self.expect_within(PATIENCE)
-            .await?
+        let next = timeout(PATIENCE, self.next());
+        next.await
+            .context("no signal in time")??
             .context("the session was closed")
     }
 
-    /// The next signal, or `None` when the session has ended.
+    /// The next signal, or `None` when the session has ended. May be dropped while it waits.
     ///
     /// # Errors
-    /// When neither happens in time.
-    pub async fn expect_within(&mut self, patience: Duration) -> Result<Option<Decoded>> {
-        timeout(patience, self.next())
-            .await
-            .context("no signal in time")?
-    }
-
-    /// The next signal, or `None` when the session has ended.
-    ///
-    /// # Errors
-    /// When the socket breaks or the signal does not decode.
+    /// When the signal does not decode.
     pub async fn next(&mut self) -> Result<Option<Decoded>> {
-        while let Some(frame) = self.socket.next().await {
-            match frame? {
-                Frame::Binary(bytes) => return decode(&bytes).map(Some),
-                Frame::Text(text) => bail!("text on the signalling socket: {text}"),
-                Frame::Close(_) => return Ok(None),
-                Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
-            }
+        match self.socket.next().await? {
+            Incoming::Signal(bytes) => decode(&bytes).map(Some),
+            Incoming::Closed(_) => Ok(None),
         }
-        Ok(None)
     }
 
     /// Sends any signal.
@@ -94,15 +74,7 @@ impl Session {
     /// # Errors
     /// When the socket is broken.
     pub async fn send(&mut self, message: &Message) -> Result<()> {
-        self.send_raw(message.encode()).await
-    }
-
-    /// Sends bytes of any kind as one binary frame.
-    ///
-    /// # Errors
-    /// When the socket is broken.
-    pub async fn send_raw(&mut self, bytes: Bytes) -> Result<()> {
-        Ok(self.socket.send(Frame::Binary(bytes)).await?)
+        self.socket.send(message.encode()).await
     }
 
     /// Asks a server for an offer.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::super::engine::{Channels, Lane};
+use super::super::engine::{Behaviour, Channels, Lane};
 use super::super::peer::{Event, Peer};
 use super::super::routing::{Table, is_server};
 use super::super::session::Session;
@@ -106,7 +106,7 @@ impl Worker {
     async fn open(&mut self, alias: u64, dialed: bool) -> Result<()> {
         self.generations += 1;
         let generation = self.generations;
-        let peer = Peer::open((alias, generation), Channels::Own, self.events.clone()).await?;
+        let peer = Peer::open((alias, generation), BEHAVIOUR, self.events.clone()).await?;
         let slot = Slot {
             generation,
             peer,
@@ -407,5 +407,10 @@ fn gunzip(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(plain)
 }
 
+const BEHAVIOUR: Behaviour = Behaviour {
+    uses: Channels::Own,
+    ignores_size_limit: false,
+    candidate_first: true,
+};
 /// A 2019 server reads no larger messages: it closes the peer.
 const READ_BYTES_MAX: usize = 5120;

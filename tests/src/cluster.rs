@@ -1,0 +1,375 @@
+//! A whole cluster in one process, on the loopback interface: a real coordinator and real
+//! commservers, each of which can be stopped and started again.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use auth::{AllowAll, Authenticator, ClusterSecret};
+use commserver::Status;
+use futures_util::future::try_join_all;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::PATIENCE;
+
+/// What the servers of a cluster are told. Start from [`Setup::default`].
+#[derive(Clone)]
+pub struct Setup {
+    /// Who may be a client, at both kinds of servers.
+    pub clients: Arc<dyn Authenticator>,
+    /// What the servers share.
+    pub secret: ClusterSecret,
+    /// Changes the coordinator's configuration.
+    pub coordinator: Arc<dyn Fn(&mut coordinator::Config) + Send + Sync>,
+    /// Changes every commserver's configuration.
+    pub commserver: Arc<dyn Fn(&mut commserver::Config) + Send + Sync>,
+}
+
+impl Default for Setup {
+    /// Everybody is let in; redials are quick.
+    fn default() -> Self {
+        Self {
+            clients: Arc::new(AllowAll),
+            secret: ClusterSecret::generate(),
+            coordinator: Arc::new(|_| {}),
+            commserver: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Setup {
+    /// Starts a coordinator and `commservers` servers, and waits until all are linked.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn start(self, commservers: usize) -> Result<Cluster> {
+        let (addr, coordinator) = self.start_coordinator(None).await?;
+        let mut cluster = Cluster {
+            setup: self,
+            addr,
+            coordinator: Some(coordinator),
+            commservers: Vec::new(),
+        };
+        for _ in 0..commservers {
+            cluster.add_commserver().await?;
+        }
+        cluster.meshed().await?;
+        Ok(cluster)
+    }
+
+    async fn start_coordinator(&self, addr: Option<SocketAddr>) -> Result<(SocketAddr, Running)> {
+        let mut config = coordinator::Config::new(Arc::clone(&self.clients), self.secret.clone());
+        (self.coordinator)(&mut config);
+        config.listen = addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let server = coordinator::Server::bind(config).await?;
+        let addr = server.addr();
+        Ok((addr, Running::start(|stop| server.run(stop))))
+    }
+
+    async fn start_commserver(&self, coordinator: &str) -> Result<Commserver> {
+        let clients = Arc::clone(&self.clients);
+        let mut config =
+            commserver::Config::new(coordinator.parse()?, clients, self.secret.clone());
+        config.timings.redial_min = std::time::Duration::from_millis(100);
+        config.timings.redial_max = std::time::Duration::from_secs(1);
+        config.uplink.redial_min = std::time::Duration::from_millis(50);
+        config.uplink.redial_max = std::time::Duration::from_millis(500);
+        config.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        (self.commserver)(&mut config);
+        let server = commserver::Server::bind(config).await?;
+        let rtc_addr = server.rtc_addr();
+        let admin_addr = server.admin_addr().context("an admin listener")?;
+        let mut status = server.status();
+        let running = Running::start(async |stop| {
+            // Ending by itself shows in everything that follows.
+            server.run(stop).await.ok();
+        });
+        let welcomed = timeout(PATIENCE, status.welcomed()).await;
+        let alias = welcomed
+            .context("no WELCOME in time")?
+            .context("it ended before WELCOME")?;
+        Ok(Commserver {
+            alias,
+            rtc_addr,
+            admin_addr,
+            status,
+            running,
+        })
+    }
+}
+
+/// A running cluster. Dropping it stops it, without waiting.
+#[derive(Debug)]
+pub struct Cluster {
+    setup: Setup,
+    addr: SocketAddr,
+    coordinator: Option<Running>,
+    commservers: Vec<Option<Commserver>>,
+}
+
+/// One of its commservers.
+#[derive(Debug)]
+pub struct Commserver {
+    /// What the coordinator called it first.
+    pub alias: u64,
+    /// Its UDP socket.
+    pub rtc_addr: SocketAddr,
+    /// `/healthz`, `/readyz`, `/metrics`.
+    pub admin_addr: SocketAddr,
+    status: Status,
+    running: Running,
+}
+
+impl Cluster {
+    /// Of a setup of no interest.
+    ///
+    /// # Errors
+    /// As [`Setup::start`].
+    pub async fn start(commservers: usize) -> Result<Self> {
+        Setup::default().start(commservers).await
+    }
+
+    /// The coordinator, as clients are told: `ws://host:port`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.addr)
+    }
+
+    /// The coordinator's address.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// A commserver, by the order in which they were started.
+    ///
+    /// # Panics
+    /// When it is stopped.
+    #[must_use]
+    #[expect(
+        clippy::expect_used,
+        reason = "the test asks for what it has stopped itself"
+    )]
+    pub fn commserver(&self, index: usize) -> &Commserver {
+        self.commservers
+            .get(index)
+            .and_then(Option::as_ref)
+            .expect("a running commserver")
+    }
+
+    /// The aliases of those that run.
+    #[must_use]
+    pub fn aliases(&self) -> Vec<u64> {
+        self.running().map(|commserver| commserver.alias).collect()
+    }
+
+    /// Starts one more and waits for its WELCOME; see [`Self::meshed`] for the rest.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn add_commserver(&mut self) -> Result<u64> {
+        let commserver = self.setup.start_commserver(&self.url()).await?;
+        let alias = commserver.alias;
+        self.commservers.push(Some(commserver));
+        Ok(alias)
+    }
+
+    /// Stops one: its clients are told, and it is gone.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn stop_commserver(&mut self, index: usize) -> Result<()> {
+        let slot = self
+            .commservers
+            .get_mut(index)
+            .context("no such commserver")?;
+        slot.take()
+            .context("it is stopped already")?
+            .running
+            .stop()
+            .await
+    }
+
+    /// Starts a stopped one again, as a new process would: another port, another alias.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart_commserver(&mut self, index: usize) -> Result<u64> {
+        let commserver = self.setup.start_commserver(&self.url()).await?;
+        let slot = self
+            .commservers
+            .get_mut(index)
+            .context("no such commserver")?;
+        ensure!(slot.is_none(), "it is still running");
+        Ok(slot.insert(commserver).alias)
+    }
+
+    /// Stops the coordinator: every session is told.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn stop_coordinator(&mut self) -> Result<()> {
+        self.coordinator
+            .take()
+            .context("it is stopped already")?
+            .stop()
+            .await
+    }
+
+    /// Starts it again at the same address.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_coordinator(&mut self) -> Result<()> {
+        ensure!(self.coordinator.is_none(), "it is still running");
+        let (_, coordinator) = self.setup.start_coordinator(Some(self.addr)).await?;
+        self.coordinator = Some(coordinator);
+        Ok(())
+    }
+
+    /// Waits until every commserver has a link to every other.
+    ///
+    /// # Errors
+    /// When the links do not come in time.
+    pub async fn meshed(&self) -> Result<()> {
+        let others = self.running().count().saturating_sub(1);
+        self.wait_for("the mesh", |stats| stats.links == others)
+            .await
+    }
+
+    /// Waits until each commserver counts so many subscriptions, of clients and links together.
+    ///
+    /// # Errors
+    /// When they do not come in time.
+    pub async fn subscribed(&self, count: usize) -> Result<()> {
+        self.wait_for("subscriptions", |stats| stats.subscriptions == count)
+            .await
+    }
+
+    /// Waits until what every commserver counts is as wanted.
+    ///
+    /// # Errors
+    /// When it is not so in time.
+    pub async fn wait_for(
+        &self,
+        what: &str,
+        wanted: impl Fn(&commserver_core::Stats) -> bool,
+    ) -> Result<()> {
+        let waits = self
+            .running()
+            .map(|commserver| commserver.wait_for(what, &wanted));
+        try_join_all(waits).await.map(drop)
+    }
+
+    /// Stops everything, commservers first.
+    ///
+    /// # Errors
+    /// When something does not end in time.
+    pub async fn stop(mut self) -> Result<()> {
+        for commserver in self.commservers.drain(..).flatten() {
+            commserver.running.stop().await?;
+        }
+        match self.coordinator.take() {
+            Some(coordinator) => coordinator.stop().await,
+            None => Ok(()),
+        }
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Commserver> {
+        self.commservers.iter().flatten()
+    }
+}
+
+impl Commserver {
+    /// Waits until what it counts is as wanted.
+    ///
+    /// # Errors
+    /// When it is not so in time; says what it counted instead.
+    pub async fn wait_for(
+        &self,
+        what: &str,
+        wanted: impl Fn(&commserver_core::Stats) -> bool,
+    ) -> Result<()> {
+        let mut status = self.status.clone();
+        match timeout(PATIENCE, status.wait_for(&wanted)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("commserver {} ended", self.alias),
+            Err(_) => bail!(
+                "no {what} at {} in time: {:?}",
+                self.alias,
+                self.status.stats()
+            ),
+        }
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn stats(&self) -> commserver_core::Stats {
+        self.status.stats()
+    }
+
+    /// What the coordinator calls it now.
+    #[must_use]
+    pub fn alias_now(&self) -> Option<u64> {
+        self.status.alias()
+    }
+
+    /// Waits until a coordinator calls it something else than `alias`.
+    ///
+    /// # Errors
+    /// When that does not happen in time.
+    pub async fn renamed(&self, alias: u64) -> Result<u64> {
+        self.wait_for("new alias", |_| {
+            self.alias_now().is_some_and(|now| now != alias)
+        })
+        .await?;
+        self.alias_now().context("an alias")
+    }
+}
+
+/// A server's task and how to end it.
+#[derive(Debug)]
+struct Running {
+    stop: CancellationToken,
+    task: JoinSet<()>,
+}
+
+impl Running {
+    fn start<F>(serve: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let mut task = JoinSet::new();
+        task.spawn(serve(stop.clone()));
+        Self { stop, task }
+    }
+
+    async fn stop(mut self) -> Result<()> {
+        self.stop.cancel();
+        let ended = timeout(PATIENCE, self.task.join_next()).await;
+        match ended.context("a server does not end")? {
+            Some(Err(panic)) => bail!("a server panicked: {panic}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The hub's thread listens to this alone.
+        self.stop.cancel();
+    }
+}
