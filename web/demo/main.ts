@@ -159,6 +159,10 @@ function setUpMe(): void {
     remember("name", me.name);
     publishPosition(true);
   });
+  element("me", HTMLFormElement).addEventListener("submit", (event) => {
+    event.preventDefault();
+    name.blur();
+  });
   const hue = element("hue", HTMLInputElement);
   const showHue = () => document.documentElement.style.setProperty("--me", String(me.hue));
   hue.value = String(me.hue);

@@ -126,7 +126,6 @@ export class Signalling {
   hangUp(): void {
     if (this.state.is !== "down") this.act("hangUp");
     this.state = { is: "down", redialAt: Number.POSITIVE_INFINITY };
-    this.forgetServers();
   }
 
   /** Does not wait any longer. */

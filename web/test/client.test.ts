@@ -54,7 +54,27 @@ const real = { setTimeout, clearTimeout, now: performance.now };
 const globals = globalThis as unknown as Record<string, unknown>;
 let now = 0;
 let timers: { at: number; run: () => void }[] = [];
-let page: { window: EventTarget; document: EventTarget & { visibilityState: string } };
+let page: ReturnType<typeof newPage>;
+
+/** A window and a document that know their listeners. */
+function newPage() {
+  const listeners = new Set<string>();
+  const target = (owner: string) => {
+    const made = new EventTarget();
+    const { addEventListener, removeEventListener } = made;
+    made.addEventListener = (type: string, listener: EventListener) => {
+      listeners.add(`${owner} ${type}`);
+      addEventListener.call(made, type, listener);
+    };
+    made.removeEventListener = (type: string, listener: EventListener) => {
+      listeners.delete(`${owner} ${type}`);
+      removeEventListener.call(made, type, listener);
+    };
+    return made;
+  };
+  const document = Object.assign(target("document"), { visibilityState: "visible" });
+  return { window: target("window"), document, listeners };
+}
 
 beforeEach(() => {
   now = 1_000;
@@ -68,9 +88,8 @@ beforeEach(() => {
   globals.clearTimeout = (timer: { at: number; run: () => void }) => {
     timers = timers.filter((other) => other !== timer);
   };
-  const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
-  page = { window: new EventTarget(), document };
-  Object.assign(globals, page);
+  page = newPage();
+  Object.assign(globals, { window: page.window, document: page.document });
 });
 
 afterEach(() => {
@@ -233,6 +252,20 @@ test("a listener may publish, subscribe and close", async () => {
   assert.ok(transport.peer.closed && transport.socket.closed);
 });
 
+test("every listener hears things in their order, whatever another calls", async () => {
+  const transport = new FakeTransport();
+  const client = new Client({ url: "ws://x", transport });
+  const states: Status["state"][] = [];
+  client.on("state", ({ state }) => {
+    if (state === "connected") client.close();
+  });
+  client.on("state", ({ state }) => states.push(state));
+  await settle();
+  welcome(transport, [7]);
+  await join(transport);
+  assert.deepEqual(states.slice(-2), ["connected", "closed"]);
+});
+
 test("what the channel holds back is asked before each publication", async () => {
   const { client, transport } = await connected({ unreliableBufferedMax: 1_000 });
   transport.peer.buffered = 1_000;
@@ -255,6 +288,7 @@ test("an old socket is not heard any more", async () => {
   await pass(500);
   welcome(transport, [8]);
   old?.sink.closed(4002);
+  old?.sink.frame(encode(codec.writeErrorMessage, { type: 14, code: 2 }));
   lost?.sink.closed();
   lost?.sink.packet("reliable", encode(codec.writeReadyMessage, { type: 32, alias: 1 }));
   await join(transport);
@@ -299,7 +333,10 @@ test("visibilitychange ends the wait, but not while hidden", async () => {
 
 test("close is final: no timers, no listeners, no dials", async () => {
   const { client, transport } = await connected();
+  const listeners = page.listeners;
+  assert.ok(listeners.size > 0);
   client.close();
+  assert.equal(listeners.size, 0);
   page.window.dispatchEvent(new Event("online"));
   await pass(60_000);
   assert.deepEqual([timers.length, transport.dials.length], [0, 1]);

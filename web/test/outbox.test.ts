@@ -98,6 +98,10 @@ test("the queue is bounded in bytes: at the limit, one below, one above", () => 
     assert.equal(offline("rejectNew", { bytesMax }, "1234").arrived.length, fit);
     assert.equal(offline("dropOldest", { bytesMax }, "1234").arrived, "1234".slice(-fit));
   }
+  const driver = new Driver({ queue: { overflow: "dropOldest", bytesMax: 2 * size } });
+  driver.publish("a", "1");
+  assert.throws(() => driver.publish("a", "x".repeat(2 * size)), { reason: "QueueFull" });
+  assert.equal(driver.session.queued.count, 1, "what can never fit drives nothing out");
   const never = offline("dropOldest", { bytesMax: size - 1 }, "1");
   assert.deepEqual(never.results, ["QueueFull"]);
 });

@@ -140,6 +140,23 @@ test("with no server it waits for SERVERS, however long", () => {
   assert.equal(driver.session.status.server, 9);
 });
 
+test("SERVERS offers communication servers only, and four of them at most", () => {
+  const driver = dialled().welcome(100, []);
+  const entries = [{ alias: 9, role: 3, state: 1 }].map((entry) => ({
+    ...entry,
+    region: "",
+    endpoints: [],
+  }));
+  driver.signal(encode(codec.writeServersMessage, { type: 33, version: 1, entries }));
+  assert.equal(driver.session.status.step, "wait");
+  driver.servers(2, [1, 2, 3, 4, 5, 6]);
+  for (let attempt = 0; attempt < 6; attempt += 1) {
+    const { peer } = driver.take("openPeer")[0] ?? { peer: 0 };
+    driver.input({ kind: "peerClosed", peer });
+  }
+  assert.equal(driver.session.stats.attempts, 4);
+});
+
 test("an older SERVERS is ignored", () => {
   const driver = dialled().welcome(100, []).servers(5, []);
   driver.servers(4, [9]);
@@ -148,7 +165,8 @@ test("an older SERVERS is ignored", () => {
 
 test("a 2019 coordinator without servers is asked again", () => {
   const driver = dialled().welcome(100, [], false);
-  driver.pass(500);
+  assert.deepEqual(driver.pass(100).take("hangUp"), [], "not without a pause");
+  driver.pass(400);
   driver.one("hangUp");
   driver.one("dial");
 });
@@ -209,6 +227,16 @@ test("a coordinator that welcomes and closes at once is not asked faster and fas
     driver.pass(waited).one("dial");
   }
   assert.ok(waited > 10_000, String(waited));
+});
+
+test("a session that lasted starts its backoff anew", () => {
+  const driver = dialled();
+  for (let round = 0; round < 8; round += 1) {
+    driver.input({ kind: "signallingClosed", code: 1006 }).pass(15_000);
+  }
+  driver.outputs = [];
+  driver.welcome(100, []).pass(10_000).input({ kind: "signallingClosed", code: 1006 });
+  assert.ok(driver.session.deadline - driver.now <= 500);
 });
 
 test("no WELCOME in 10 s is a dead socket", () => {
@@ -279,6 +307,13 @@ test("an ERROR that closes names the reason; a final one ends it", () => {
   assert.equal(final.session.status.error?.message, "no");
 });
 
+test("an ERROR that closes may set the time of the next attempt", () => {
+  const driver = new Driver().connect(7);
+  driver.error({ code: 9, retryable: true, retry_after_ms: 9_000 });
+  assert.deepEqual(driver.pass(8_999).take("dial"), []);
+  driver.pass(1).one("dial");
+});
+
 test("an ERROR that closes nothing is told, and the peer stays", () => {
   const driver = new Driver().connect(7).error({ code: 100, text: "too large", topic: "a" });
   const { error } = driver.one("error");
@@ -304,11 +339,26 @@ test("ping measures the round trip and sees a dead server in six seconds", () =>
   driver.now += 24;
   driver.input({ kind: "packet", peer: driver.peer, lane: "unreliable", frame: ping.frame });
   assert.equal(driver.session.rttMs, 24);
+  driver.now += 100;
+  const other = encode(codec.writePingMessage, { type: 6, time: 5 });
+  for (const frame of [ping.frame, other]) {
+    driver.input({ kind: "packet", peer: driver.peer, lane: "unreliable", frame });
+  }
+  assert.equal(driver.session.rttMs, 24, "an echo counts once, and only of our own");
+  driver.now -= 100;
   driver.pass(7_975);
   assert.equal(driver.session.status.state, "connected");
   driver.pass(1);
   assert.equal(driver.session.status.state, "reconnecting");
   assert.equal(driver.session.status.error?.reason, "PeerLost");
+});
+
+test("a silent server is pinged on both lanes", () => {
+  const driver = new Driver().connect(7).pass(0);
+  driver.take("send");
+  assert.equal(driver.pass(1_999).take("send").length, 0);
+  const lanes = driver.pass(1).take("send");
+  assert.deepEqual(lanes.map(({ lane }) => lane).sort(), ["reliable", "unreliable"]);
 });
 
 test("whatever is heard keeps the peer alive", () => {
@@ -343,6 +393,12 @@ test("suspend says goodbye and waits; nudge comes back", () => {
   driver.one("hangUp");
   driver.pass(3_600_000);
   assert.deepEqual(driver.take("dial"), []);
+  driver.input({ kind: "signallingClosed", code: 4002 });
+  assert.equal(
+    driver.session.status.error?.reason,
+    "Suspended",
+    "what is left behind is not heard",
+  );
   assert.equal(driver.publish("a", "later"), "queued");
   driver.input({ kind: "nudge" });
   driver.one("dial");

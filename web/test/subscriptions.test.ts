@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import * as codec from "../src/generated/codec.js";
 import { SUBSCRIPTIONS_MAX } from "../src/generated/limits.js";
 import { REQUEST_TIMEOUT_MS } from "../src/subscriptions.js";
+import { decode, text, utf8 } from "../src/wire.js";
 import { Driver } from "./driver.js";
 
 const ask = (
@@ -61,6 +63,12 @@ test("unsubscribing without a server ends both requests", () => {
   driver.connect(7);
   assert.deepEqual(driver.requests(), []);
   assert.deepEqual(ended(driver), [[1, "ok"]]);
+});
+
+test("of what waits, only what is still wanted is asked for", () => {
+  const driver = ask(new Driver(), "subscribe", 1, ["a", "b"]);
+  ask(driver, "unsubscribe", 2, ["a"]);
+  assert.deepEqual(topicsSent(driver.connect(7)), [["b"]]);
 });
 
 test("a new server is told everything, and answers what still waits", () => {
@@ -198,4 +206,7 @@ test("towards a 2019 server the whole set goes out at each change, and that is t
   ask(driver, "subscribe", 4, long);
   assert.deepEqual(ended(driver), [[4, "PacketTooLarge"]]);
   assert.deepEqual(driver.sent(), []);
+  ask(driver, "subscribe", 5, ["c"]);
+  const { topics } = decode(codec.readSubscriptionMessage, driver.sent()[0]?.frame ?? utf8(""));
+  assert.equal(text(topics ?? utf8("")), "b c", "what was wanted before still is");
 });
