@@ -141,10 +141,8 @@ impl Hub {
         };
         if seat.outbox.try_send(bytes).is_err() {
             self.metrics.dropped(Dropped::Outbox);
+            // Its task then says that it is closed.
             self.close(session, Reason::SessionQueueFull);
-            // Its outputs join the queue that is being drained.
-            let closed = Input::SessionClosed { session };
-            self.core.handle_input(Instant::now(), closed);
         }
     }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::SinkExt as _;
 use proto::{
     ConnectMessage, ErrorMessage, Message as _, MessageType, Reason, ServersMessage, WebRtcMessage,
     limits::SIGNAL_BYTES_MAX,
@@ -60,14 +58,26 @@ async fn a_signal_has_its_size() {
     running.stop().await;
 }
 
+/// A WebSocket of which only the request is real: what follows is up to the test.
+async fn raw_socket(running: &Running) -> TcpStream {
+    let mut stream = TcpStream::connect(running.addr).await.expect("it listens");
+    let request = "GET /connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
+                   Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("it reads");
+    stream
+}
+
 #[tokio::test]
-async fn a_message_without_end_is_not_waited_for() {
+async fn a_message_that_will_be_too_large_is_not_waited_for() {
     let running = Running::start().await;
-    let (mut client, _) = running.client().await;
-    // Its first frame says that there are 4 GiB to come.
-    let message = Frame::Binary(Bytes::from(vec![0; 4 * SIGNAL_BYTES_MAX]));
-    // It may be closed before all is written.
-    drop(client.0.send(message).await);
+    let mut stream = raw_socket(&running).await;
+    // RFC 6455 section 5.2: binary, masked, 1 MiB to come; none of it comes.
+    let header = [0x82, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4];
+    stream.write_all(&header).await.expect("it reads");
     let ended = "coordinator_sessions_closed_total{role=\"Client\",reason=\"MessageTooLarge\"} 1\n";
     running.metric(ended).await;
     running.stop().await;
@@ -78,9 +88,27 @@ async fn a_session_that_does_not_read_is_closed_alone() {
     let running = Running::with(|config| {
         config.limits.client_outbox.count_max = 1000;
         config.limits.client_outbox.bytes_max = 1024 * 1024;
-        config.limits.core.server_rate.burst = 1_000_000;
     })
     .await;
+    deaf_and_other(&running, "SessionQueueFull").await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_reads_too_slowly_is_closed_alone() {
+    let running = Running::with(|config| {
+        config.limits.client_outbox.count_max = 1000;
+        config.limits.client_outbox.bytes_max = 1024 * 1024 * 1024;
+        config.timeouts.write = Duration::from_millis(300);
+    })
+    .await;
+    deaf_and_other(&running, "WriteTimeout").await;
+    running.stop().await;
+}
+
+/// One client does not read what a server sends to it, and is closed for `reason`; another is not
+/// hurt.
+async fn deaf_and_other(running: &Running, reason: &str) {
     let (mut server, server_welcome) = running.server().await;
     server.receive::<ServersMessage>().await;
     let connect = ConnectMessage {
@@ -107,10 +135,9 @@ async fn a_session_that_does_not_read_is_closed_alone() {
     let told = other.receive::<WebRtcMessage>().await;
     assert_eq!(told.r#type(), MessageType::WebrtcOffer);
     let ended =
-        "coordinator_sessions_closed_total{role=\"Client\",reason=\"SessionQueueFull\"} 1\n";
-    running.metric(ended).await;
+        format!("coordinator_sessions_closed_total{{role=\"Client\",reason=\"{reason}\"}} 1\n");
+    running.metric(&ended).await;
     running.metric("coordinator_clients 1\n").await;
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -138,13 +165,10 @@ async fn a_silent_session_is_pinged_and_then_closed() {
 #[tokio::test]
 async fn a_frame_that_breaks_the_rules_ends_its_session() {
     let running = Running::start().await;
-    let mut stream = TcpStream::connect(running.addr).await.expect("it listens");
-    let request = "GET /connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
-                   Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let mut stream = raw_socket(&running).await;
     // A binary frame without the mask that RFC 6455 section 5.1 demands of clients.
-    let bytes = [request.as_bytes(), &[0x82, 0x01, 0x00]].concat();
-    stream.write_all(&bytes).await.expect("it reads");
+    let unmasked = [0x82, 0x01, 0x00];
+    stream.write_all(&unmasked).await.expect("it reads");
     let ended =
         "coordinator_sessions_closed_total{role=\"Client\",reason=\"ProtocolViolation\"} 1\n";
     running.metric(ended).await;

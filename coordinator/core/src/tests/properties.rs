@@ -1,6 +1,6 @@
 //! Any sequence of inputs, against a simple model of who is there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use proptest::prelude::*;
 use proto::{MessageHeader, WebRtcMessage};
@@ -48,7 +48,7 @@ struct Known {
 struct Model {
     known: Vec<Known>,
     /// Who has sent CONNECT to whom, by alias.
-    contacts: BTreeMap<(u64, u64), ()>,
+    contacts: BTreeSet<(u64, u64)>,
 }
 
 impl Model {
@@ -65,7 +65,7 @@ impl Model {
         assert!(from.open && to.open);
         assert_eq!(from.role, Role::try_from(from_role).expect("a role"));
         match (is_server(from.role), is_server(to.role)) {
-            (true, false) => assert!(self.contacts.contains_key(&(to.alias, from.alias))),
+            (true, false) => assert!(self.contacts.contains(&(to.alias, from.alias))),
             (from_server, to_server) => assert!(from_server || to_server),
         }
     }
@@ -113,14 +113,18 @@ fn run(ops: Vec<Op>) {
                         from_role: Role::CommunicationServerHub.into(),
                         data: Bytes::from_static(b"{}"),
                     };
+                    let pair = (from.alias, to.alias);
                     cast.signal(from.session, &signal);
+                    if kind == i32::from(MessageType::Connect) {
+                        model.contacts.insert(pair);
+                    }
                 }
             }
             Op::Connect(n, m) => {
                 if let (Some(from), Some(to)) = (model.at(n), model.at(m)) {
                     let pair = (from.alias, to.alias);
                     cast.signal(from.session, &connect(to.alias));
-                    model.contacts.insert(pair, ());
+                    model.contacts.insert(pair);
                 }
             }
             Op::Garbage(n, bytes) => {
