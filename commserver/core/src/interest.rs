@@ -7,7 +7,7 @@
 //! Only topics of local clients are announced, never those that other servers want.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -198,6 +198,57 @@ pub(crate) struct Received {
     in_snapshot: bool,
 }
 
+/// Announcements on their way to one link: a few at a time, so that a large snapshot neither fills
+/// its outbox nor delays what clients publish. The other side acknowledges each.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    waiting: VecDeque<Bytes>,
+    unacknowledged: usize,
+}
+
+/// The link is too far behind for more to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Behind;
+
+impl Outgoing {
+    /// Puts a message behind those before it.
+    pub(crate) fn push(&mut self, frame: Bytes) -> Result<(), Behind> {
+        if self.waiting.len() >= WAITING_MAX {
+            return Err(Behind);
+        }
+        self.waiting.push_back(frame);
+        Ok(())
+    }
+
+    /// The next message to send now, if any: to be called until `None`.
+    pub(crate) fn poll(&mut self) -> Option<Bytes> {
+        if self.unacknowledged >= UNACKNOWLEDGED_MAX {
+            return None;
+        }
+        let frame = self.waiting.pop_front()?;
+        self.unacknowledged += 1;
+        Some(frame)
+    }
+
+    /// The other side has taken one in.
+    pub(crate) const fn acknowledge(&mut self) {
+        self.unacknowledged = self.unacknowledged.saturating_sub(1);
+    }
+
+    pub(crate) fn check_invariants(&self) {
+        assert!(
+            self.waiting.len() <= WAITING_MAX,
+            "announcements are bounded"
+        );
+        assert!(
+            self.unacknowledged <= UNACKNOWLEDGED_MAX,
+            "and sent a few at a time"
+        );
+        let stuck = !self.waiting.is_empty() && self.unacknowledged < UNACKNOWLEDGED_MAX;
+        assert!(!stuck, "what may be sent is sent");
+    }
+}
+
 /// What an INTEREST message does to what is known about a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -234,6 +285,10 @@ impl Received {
     }
 }
 
+/// Of 32 KiB each: a quarter of a link's outbox.
+const UNACKNOWLEDGED_MAX: usize = 8;
+/// Twice what a full topic table comes to: 131,072 topics of 256 bytes are 1,024 messages.
+const WAITING_MAX: usize = 2_048;
 /// Type, version and both flags.
 const HEAD_BYTES_MAX: usize = 2 + 11 + 2 + 2;
 /// A field's key, and the length of anything up to 16 KiB less one; a longer topic has a chunk of

@@ -14,7 +14,7 @@ use slab::Slab;
 use crate::{
     Limits,
     hold::Hold,
-    interest::Received,
+    interest::{Outgoing, Received},
     io::{Pair, PeerId},
     mesh::Standing,
     topics::Form,
@@ -92,11 +92,27 @@ pub(crate) struct Ready {
     pub(crate) role: Role,
     pub(crate) identity: Bytes,
     pub(crate) hello: Hello,
-    /// Of a link: where its announcements stand.
+    /// Of a link: where the announcements stand, both ways.
+    pub(crate) talk: Option<Box<Talk>>,
+}
+
+/// What two servers tell each other about their clients' interest.
+#[derive(Debug, Default)]
+pub(crate) struct Talk {
     pub(crate) received: Received,
+    pub(crate) outgoing: Outgoing,
 }
 
 impl Ready {
+    pub(crate) fn new(role: Role, identity: Bytes, hello: Hello) -> Self {
+        Self {
+            role,
+            identity,
+            hello,
+            talk: is_server(role).then(Box::default),
+        }
+    }
+
     pub(crate) const fn is_link(&self) -> bool {
         is_server(self.role)
     }
@@ -205,6 +221,14 @@ impl Peers {
     pub(crate) fn has_place(&self, alias: u64, server: bool) -> bool {
         let slots = self.aliases.get(&alias);
         slots.is_some_and(|slots| slots.server == server)
+    }
+
+    /// What a current link talks about.
+    pub(crate) fn talk_mut(&mut self, id: PeerId) -> Option<&mut Talk> {
+        match &mut self.get_mut(id)?.state {
+            State::Ready(ready) => ready.talk.as_deref_mut(),
+            _ => None,
+        }
     }
 
     /// The peers of an alias.
@@ -383,11 +407,12 @@ impl Peers {
             let slots = self.slots(peer.alias);
             let expected = match &peer.state {
                 State::Ready(ready) => {
-                    assert_eq!(
-                        self.links.contains(&id),
-                        ready.is_link(),
-                        "links are listed"
-                    );
+                    let link = ready.is_link();
+                    assert_eq!(self.links.contains(&id), link, "links are listed");
+                    assert_eq!(ready.talk.is_some(), link, "links talk");
+                    if let Some(talk) = &ready.talk {
+                        talk.outgoing.check_invariants();
+                    }
                     slots.current
                 }
                 State::Authenticating(_, hold) => {

@@ -9,7 +9,6 @@ use super::Broker;
 use crate::{
     Drop, Identity, Output, PeerId,
     hold::Hold,
-    interest::Received,
     peers::{Hello, Peer, Ready, Stage, State, is_server},
 };
 
@@ -132,12 +131,7 @@ impl Broker {
         let (role, hello) = (*role, *hello);
         match result {
             Ok(Identity { identity }) => {
-                let ready = Ready {
-                    role,
-                    identity,
-                    hello,
-                    received: Received::default(),
-                };
+                let ready = Ready::new(role, identity, hello);
                 self.let_in(now, id, ready, Some(proof));
             }
             Err(reason) => self.close(now, id, reason),
@@ -242,12 +236,7 @@ impl Broker {
     }
 
     fn let_server_in(&mut self, now: Instant, id: PeerId, hello: Hello) {
-        let ready = Ready {
-            role: Role::CommunicationServer,
-            identity: Bytes::new(),
-            hello,
-            received: Received::default(),
-        };
+        let ready = Ready::new(Role::CommunicationServer, Bytes::new(), hello);
         self.let_in(now, id, ready, None);
     }
 
@@ -278,7 +267,7 @@ impl Broker {
             self.send(id, frame);
         }
         if is_link {
-            self.greet_link(id);
+            self.greet_link(now, id);
         }
         self.note_standing(now, alias);
         for packet in hold.into_packets() {

@@ -43,7 +43,7 @@ impl Broker {
     }
 
     /// What a link gets first: everything that our clients want, and our alias if it is new.
-    pub(super) fn greet_link(&mut self, id: PeerId) {
+    pub(super) fn greet_link(&mut self, now: Instant, id: PeerId) {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
@@ -62,9 +62,8 @@ impl Broker {
             self.send(id, renamed_frame(own));
         }
         if hello.delta_interest {
-            for chunk in self.announcer.snapshot() {
-                self.send(id, chunk);
-            }
+            let snapshot = self.announcer.snapshot();
+            self.announce_to(now, id, &snapshot);
         } else {
             self.send_list(Recipients::from_slice(&[id]));
         }
@@ -77,16 +76,46 @@ impl Broker {
         if changes.is_empty() {
             return;
         }
-        let (mut delta, mut list) = (Recipients::new(), Recipients::new());
+        let (mut delta, mut list) = (Vec::new(), Recipients::new());
         for (peer, ready) in self.peers.links() {
-            let takes_delta = ready.hello.delta_interest;
-            let recipients = if takes_delta { &mut delta } else { &mut list };
-            recipients.push(peer.id);
+            if ready.hello.delta_interest {
+                delta.push(peer.id);
+            } else {
+                list.push(peer.id);
+            }
         }
-        for frame in changes {
-            self.deliver(delta.clone(), Lane::Reliable, frame);
+        for link in delta {
+            self.announce_to(now, link, &changes);
         }
         self.send_list(list);
+    }
+
+    /// Queues announcements for one link and sends what may be sent.
+    fn announce_to(&mut self, now: Instant, id: PeerId, frames: &[Bytes]) {
+        let Some(talk) = self.peers.talk_mut(id) else {
+            return;
+        };
+        let mut queued = frames.iter().map(|frame| talk.outgoing.push(frame.clone()));
+        if queued.any(|queued| queued.is_err()) {
+            return self.close(now, id, Reason::SlowConsumer);
+        }
+        self.send_announcements(id);
+    }
+
+    fn send_announcements(&mut self, id: PeerId) {
+        while let Some(talk) = self.peers.talk_mut(id)
+            && let Some(frame) = talk.outgoing.poll()
+        {
+            self.send(id, frame);
+        }
+    }
+
+    /// A link has taken in an announcement.
+    pub(super) fn handle_ack(&mut self, id: PeerId) {
+        if let Some(talk) = self.peers.talk_mut(id) {
+            talk.outgoing.acknowledge();
+            self.send_announcements(id);
+        }
     }
 
     fn send_list(&mut self, recipients: Recipients) {
@@ -103,13 +132,10 @@ impl Broker {
         let Ok(message) = InterestMessage::decode(&bytes[..]) else {
             return self.close(now, id, Reason::ProtocolViolation);
         };
-        let Some(peer) = self.peers.get_mut(id) else {
+        let Some(talk) = self.peers.talk_mut(id) else {
             return;
         };
-        let State::Ready(ready) = &mut peer.state else {
-            return;
-        };
-        match ready.received.step(&message) {
+        match talk.received.step(&message) {
             Step::Gap => return self.close(now, id, Reason::ProtocolViolation),
             Step::Replace => self.topics.remove_peer(id, |_| {}),
             Step::Apply => {}
@@ -120,6 +146,7 @@ impl Broker {
         for topic in &message.add {
             self.add_interest(id, topic);
         }
+        self.acknowledge(id, 0);
     }
 
     /// A link wants a topic. Its server has checked it against limits of its own.

@@ -44,6 +44,7 @@ impl Broker {
                 | MessageType::Subscribe
                 | MessageType::Unsubscribe
                 | MessageType::Interest
+                | MessageType::Ack
                 | MessageType::Renamed),
             )) => {
                 if lane == Lane::Reliable {
@@ -69,6 +70,7 @@ impl Broker {
             (MessageType::Subscribe, false) => self.handle_subscribe(now, id, bytes),
             (MessageType::Unsubscribe, false) => self.handle_unsubscribe(now, id, bytes),
             (MessageType::Interest, true) => self.handle_interest(now, id, bytes),
+            (MessageType::Ack, true) => self.handle_ack(id),
             (MessageType::Renamed, true) => self.handle_renamed(now, id, bytes),
             _ => self.drop_one(Drop::NotAllowed),
         }

@@ -75,7 +75,7 @@ impl Broker {
         self.acknowledge(id, message.id);
     }
 
-    fn acknowledge(&mut self, peer: PeerId, id: u32) {
+    pub(super) fn acknowledge(&mut self, peer: PeerId, id: u32) {
         let ack = AckMessage {
             r#type: MessageType::Ack.into(),
             id,

@@ -55,6 +55,7 @@ impl Broker {
         let renamed = self.mesh.own().is_some_and(|own| own != welcome.alias);
         self.mesh.welcome(welcome.alias);
         if renamed {
+            self.abandon_dials(now);
             self.tell_new_alias(welcome.alias);
         }
         self.list_servers(now, &welcome.available_servers);
@@ -86,6 +87,17 @@ impl Broker {
         let peers = &self.peers;
         let standing = |alias| peers.standing(alias);
         self.mesh.list(now, listed.iter().copied(), pause, standing);
+    }
+
+    /// Attempts under our old alias: nobody passes their signals on any more.
+    fn abandon_dials(&mut self, now: Instant) {
+        let ids: Vec<PeerId> = self.peers.ids().collect();
+        for id in ids {
+            let peer = self.peers.get(id);
+            if peer.is_some_and(|peer| peer.dialed && matches!(peer.state, State::Signalling)) {
+                self.close(now, id, Reason::Replaced);
+            }
+        }
     }
 
     fn tell_new_alias(&mut self, alias: u64) {

@@ -536,6 +536,120 @@ fn large_snapshots_come_in_chunks() {
 }
 
 #[test]
+fn announcements_wait_for_the_other_side() {
+    let mut server = Server::welcomed_with(Config {
+        limits: commserver_core::Limits {
+            subscriptions_max: 10_000,
+            ..commserver_core::Limits::default()
+        },
+        ..Config::new(INSTANCE, 1)
+    });
+    let ann = server.client(1);
+    let topics: Vec<String> = (0..4_000).map(|n| format!("{n:0>100}")).collect();
+    for topics in topics.chunks(100) {
+        let entries = topics.iter().map(|topic| proto::SubscriptionEntry {
+            topic: topic.clone(),
+            options: None,
+        });
+        server.say(
+            ann,
+            &proto::SubscribeMessage {
+                r#type: MessageType::Subscribe.into(),
+                id: 1,
+                entries: entries.collect(),
+            },
+        );
+    }
+    server.pass(Duration::from_secs(1));
+    let link = server.link(HIGHER, 9);
+    let first = interests(&mut server, link);
+    assert_eq!(
+        first.len(),
+        8,
+        "256 KiB, and no more before they are taken in"
+    );
+    server.subscription(ann, "late");
+    server.pass(Duration::from_secs(1));
+    assert_eq!(interests(&mut server, link), []);
+    let ack = proto::AckMessage {
+        r#type: MessageType::Ack.into(),
+        id: 0,
+    };
+    let mut all = first;
+    loop {
+        server.say(link, &ack);
+        match interests(&mut server, link).as_slice() {
+            [] => break,
+            [next] => all.push(next.clone()),
+            more => panic!("{} for one ACK", more.len()),
+        }
+    }
+    // The other side follows, and acknowledges each.
+    let mut other = Server::welcomed();
+    let link = other.link(HIGHER, 9);
+    other.take(link);
+    for message in &all {
+        other.say(link, message);
+    }
+    let acks = other.take_kind::<proto::AckMessage>(link, MessageType::Ack);
+    assert_eq!((other.closed(link), acks.len()), (None, all.len()));
+    assert_eq!(other.broker.stats().topics, 1);
+}
+
+#[test]
+fn a_link_that_takes_nothing_in_is_closed() {
+    let mut server = Server::welcomed();
+    let link = server.link(HIGHER, 9);
+    let ann = server.client(1);
+    let window = Config::new(1, 1).timings.interest_window;
+    for round in 0..3_000 {
+        server.subscription(ann, &format!("{round}"));
+        server.pass(window);
+        if let Some(reason) = server.closed(link) {
+            assert_eq!(reason, Reason::SlowConsumer);
+            assert!(round > 2_000, "{round}");
+            return;
+        }
+    }
+    panic!("it was never closed");
+}
+
+#[test]
+fn a_new_alias_ends_the_dials_under_the_old_one() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[LOWER]);
+    let (before, ..) = server.opened[0];
+    server.signals.clear();
+    server.welcome(OWN + 10, &[LOWER]);
+    assert_eq!(server.closed(before), Some(Reason::Replaced));
+    server.pass(Duration::from_secs(1));
+    let connects: Vec<ConnectMessage> = server.take_signals(MessageType::Connect);
+    assert_eq!(
+        (connects[0].from_alias, connects[0].to_alias),
+        (OWN + 10, LOWER)
+    );
+}
+
+#[test]
+fn links_are_limited() {
+    for (count, fits) in [(2, true), (3, true), (4, false)] {
+        let mut server = Server::welcomed_with(Config {
+            limits: commserver_core::Limits {
+                links_max: 3,
+                ..commserver_core::Limits::default()
+            },
+            ..Config::new(INSTANCE, 1)
+        });
+        for n in 0..count {
+            server.connect(HIGHER + n, Role::CommunicationServer);
+        }
+        let refused: Vec<ConnectionRefusedMessage> =
+            server.take_signals(MessageType::ConnectionRefused);
+        assert_eq!(refused.is_empty(), fits, "{count} links");
+    }
+}
+
+#[test]
 fn a_gap_closes_the_link() {
     for wrong in [
         interest(2, &[], &[]),
