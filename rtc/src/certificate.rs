@@ -6,10 +6,13 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use dimpl::DtlsCertificate;
 
+use crate::dtls;
+
 /// A self-signed DTLS certificate with its key. Made once per process: peers share it.
 #[derive(Clone)]
 pub struct Certificate {
     inner: Arc<DtlsCertificate>,
+    dtls_config: Arc<dimpl::Config>,
     fingerprint: Fingerprint,
 }
 
@@ -24,6 +27,7 @@ impl Certificate {
         let fingerprint = Fingerprint::of(&inner.certificate);
         Ok(Self {
             inner: Arc::new(inner),
+            dtls_config: dtls::config()?,
             fingerprint,
         })
     }
@@ -32,6 +36,14 @@ impl Certificate {
     #[must_use]
     pub const fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    pub(crate) fn private_key(&self) -> &[u8] {
+        &self.inner.private_key
+    }
+
+    pub(crate) fn dtls_config(&self) -> Arc<dimpl::Config> {
+        Arc::clone(&self.dtls_config)
     }
 
     pub(crate) fn dtls(&self) -> DtlsCertificate {

@@ -10,16 +10,24 @@
 //! TURN, and what the packets mean.
 
 mod certificate;
+mod channels;
 mod config;
+mod dcep;
+mod dtls;
+mod ice;
 mod peer;
+mod sctp;
+mod sdp;
 mod signal;
 mod stats;
+mod stun;
 
 pub use certificate::{Certificate, CertificateError, Fingerprint};
 pub use config::{Config, DtlsRole, Role};
-pub use peer::{CloseReason, Input, Output, Peer, SendError, Transmit, stun_local_ufrag};
+pub use peer::{CloseReason, Input, Output, Peer, SendError, Transmit};
 pub use signal::{Signal, SignalKind};
 pub use stats::Stats;
+pub use stun::stun_local_ufrag;
 
 /// One of the two data channels of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,10 +1,16 @@
 //! Moves things between the layers of a peer: ICE, DTLS, SCTP, data channels.
 
+mod layers;
+mod signalling;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::layers::Layers;
+use self::signalling::Signalling;
+use crate::ice::Path;
 use crate::{Config, Fingerprint, Lane, Signal, Stats};
 
 /// What happens to a peer.
@@ -100,67 +106,141 @@ pub enum SendError {
 /// One WebRTC peer: see the crate's documentation.
 #[derive(Debug)]
 pub struct Peer {
-    config: Config,
-    stats: Stats,
+    life: Life,
+    signalling: Signalling,
+    layers: Layers,
+}
+
+#[derive(Debug)]
+struct Life {
+    handshake_deadline: Instant,
+    idle_timeout: Duration,
+    closed: bool,
 }
 
 impl Peer {
     /// A peer at work: an acceptor's offer is its first output.
     #[must_use]
-    pub fn new(_now: Instant, config: Config) -> Self {
+    pub fn new(now: Instant, config: Config) -> Self {
+        let life = Life {
+            handshake_deadline: now + config.handshake_timeout,
+            idle_timeout: config.idle_timeout,
+            closed: false,
+        };
+        let mut layers = Layers::new(now, &config);
+        let mut signalling = Signalling::new(&config);
+        signalling.start(&mut layers);
         Self {
-            config,
-            stats: Stats::default(),
+            life,
+            signalling,
+            layers,
         }
     }
 
     /// Takes what happened. Never fails: what is wrong is counted in [`Peer::stats`] or closes
     /// the peer.
-    pub fn handle_input(&mut self, _now: Instant, _input: Input<'_>) {}
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        if self.life.closed {
+            return;
+        }
+        self.layers.set_now(now);
+        match input {
+            Input::Tick => self.handle_tick(now),
+            Input::Datagram {
+                local,
+                remote,
+                bytes,
+            } => self.layers.handle_datagram(Path { local, remote }, bytes),
+            Input::Signal(signal) => self.signalling.handle(&mut self.layers, &signal),
+            Input::Close => self.layers.end(CloseReason::Local),
+        }
+        self.finish_if_ended();
+    }
+
+    fn handle_tick(&mut self, now: Instant) {
+        self.layers.handle_tick();
+        if now >= self.deadline() {
+            self.layers.end(if self.layers.is_open() {
+                CloseReason::IdleTimeout
+            } else {
+                CloseReason::HandshakeTimeout
+            });
+        }
+    }
+
+    /// The handshake's while it lasts, then that of silence.
+    fn deadline(&self) -> Instant {
+        if self.layers.is_open() {
+            self.layers.heard() + self.life.idle_timeout
+        } else {
+            self.life.handshake_deadline
+        }
+    }
+
+    fn finish_if_ended(&mut self) {
+        if let Some(reason) = self.layers.take_ending() {
+            self.life.closed = true;
+            self.layers.finish(reason);
+        }
+    }
 
     /// The next thing to do, or `None` until another input. Packets queued by `send` are bundled
     /// here, so send all there is before draining.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        let output = self.layers.poll(!self.life.closed);
+        if output.is_none() && !self.life.closed {
+            // Sealing may have found the session broken.
+            self.finish_if_ended();
+            return self.layers.poll(!self.life.closed);
+        }
+        output
     }
 
     /// When [`Input::Tick`] is due. Cheap. `None` after the peer closed.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        None
+        if self.life.closed {
+            return None;
+        }
+        let layers = self.layers.deadline();
+        Some(layers.map_or(self.deadline(), |layers| layers.min(self.deadline())))
     }
 
     /// The peer's counters.
     #[must_use]
     pub fn stats(&self) -> &Stats {
-        &self.stats
+        self.layers.stats()
     }
 
     /// Queues a packet; may be empty. Drain [`Peer::poll_output`] afterwards.
     ///
     /// # Errors
     /// When the lane does not take it: see [`SendError`].
-    pub fn send(&mut self, _now: Instant, _lane: Lane, _bytes: &Bytes) -> Result<(), SendError> {
-        Err(SendError::NotOpen)
+    pub fn send(&mut self, now: Instant, lane: Lane, bytes: &Bytes) -> Result<(), SendError> {
+        if self.life.closed {
+            return Err(SendError::NotOpen);
+        }
+        self.layers.set_now(now);
+        self.layers.send(lane, bytes)
     }
 
     /// Bytes that `send` took for the lane and the other side has not acknowledged.
     #[must_use]
-    pub fn buffered_bytes(&self, _lane: Lane) -> usize {
-        0
+    pub fn buffered_bytes(&self, lane: Lane) -> usize {
+        self.layers.buffered_bytes(lane)
     }
 
     /// Ours and theirs, once DTLS has proven that the other side holds the certificate that its
     /// description names.
     #[must_use]
     pub fn fingerprints(&self) -> Option<(Fingerprint, Fingerprint)> {
-        None
+        self.layers.fingerprints()
     }
 
     /// Our ICE username fragment: what connectivity checks for this peer name first.
     #[must_use]
     pub fn local_ufrag(&self) -> &str {
-        ""
+        self.layers.local_ufrag()
     }
 
     /// Whether a STUN message is for this peer and proves it: a request with valid
@@ -168,19 +248,13 @@ impl Peer {
     /// Only a datagram that passes this may bind its source address to this peer. It changes
     /// nothing: give it to `handle_input` as well.
     #[must_use]
-    pub fn accepts_stun(&self, _bytes: &[u8]) -> bool {
-        false
+    pub fn accepts_stun(&self, bytes: &[u8]) -> bool {
+        !self.life.closed && self.layers.accepts_stun(bytes)
     }
 
     /// Replaces the longest silence allowed, counted from the last authenticated datagram.
-    pub fn set_idle_timeout(&mut self, _now: Instant, timeout: Duration) {
-        self.config.idle_timeout = timeout;
+    pub fn set_idle_timeout(&mut self, now: Instant, timeout: Duration) {
+        self.layers.set_now(now);
+        self.life.idle_timeout = timeout;
     }
-}
-
-/// The username fragment of the peer that a STUN Binding request is addressed to: what stands
-/// before the colon of its USERNAME. Nothing is verified by it.
-#[must_use]
-pub fn stun_local_ufrag(_bytes: &[u8]) -> Option<&str> {
-    None
 }

@@ -25,6 +25,8 @@ pub struct Stats {
     pub dropped_unproven: u64,
     /// Early signals or datagrams dropped: more came before the description than are held.
     pub dropped_early: u64,
+    /// Candidates of the other side that are of no use: names, TCP, too many.
+    pub dropped_candidates: u64,
     /// Signals ignored: malformed or out of place.
     pub dropped_signals: u64,
     /// Packets dropped: on a channel that is no lane, or of an unknown type.

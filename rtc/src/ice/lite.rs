@@ -1,0 +1,140 @@
+//! The ICE-lite agent (RFC 8445 section 2.5): answers connectivity checks, makes none.
+//!
+//! Kept apart from the full agent because it is so little: no candidates of the other side, no
+//! pairs, no timers. It sends where the other side nominated last; when that address has gone
+//! silent, where the last valid check came from, so that a NAT that rebinds is followed.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use is::IceCreds;
+use is::stun::StunMessage;
+
+use super::{Path, Proven};
+use crate::Transmit;
+use crate::stun::sha1_hmac;
+
+#[derive(Debug)]
+pub(crate) struct Lite {
+    credentials: IceCreds,
+    remote_ufrag: Option<String>,
+    proven: Proven,
+    selected: Option<Selected>,
+    replies: VecDeque<Transmit>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Selected {
+    path: Path,
+    nominated: bool,
+    heard: Instant,
+}
+
+impl Lite {
+    pub(crate) fn new(credentials: IceCreds) -> Self {
+        Self {
+            credentials,
+            remote_ufrag: None,
+            proven: Proven::default(),
+            selected: None,
+            replies: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn credentials(&self) -> &IceCreds {
+        &self.credentials
+    }
+
+    pub(crate) fn set_remote(&mut self, ufrag: &str) {
+        self.remote_ufrag = Some(ufrag.to_owned());
+    }
+
+    pub(crate) fn accepts(&self, message: &StunMessage<'_>) -> bool {
+        if !message.is_binding_request() {
+            return false;
+        }
+        let Some((local, remote)) = message.split_username() else {
+            return false;
+        };
+        local == self.credentials.ufrag
+            && self
+                .remote_ufrag
+                .as_ref()
+                .is_none_or(|ufrag| ufrag == remote)
+            && message.verify(self.credentials.pass.as_bytes(), sha1_hmac)
+    }
+
+    /// Answers a check; `false` when it is not a valid one.
+    pub(crate) fn handle(&mut self, now: Instant, path: Path, message: &StunMessage<'_>) -> bool {
+        if !self.accepts(message) || self.replies.len() >= REPLIES_MAX {
+            return false;
+        }
+        let reply = StunMessage::binding_reply(message.trans_id(), path.remote);
+        let mut bytes = vec![0; REPLY_BYTES_MAX];
+        let password = self.credentials.pass.as_bytes();
+        let Ok(length) = reply.to_bytes(Some(password), &mut bytes, sha1_hmac) else {
+            return false;
+        };
+        bytes.truncate(length);
+        self.replies.push_back(Transmit {
+            local: path.local,
+            remote: path.remote,
+            bytes,
+        });
+        self.proven.insert(path);
+        self.select(now, path, message.use_candidate());
+        true
+    }
+
+    /// Something authenticated came from there.
+    pub(crate) fn heard(&mut self, now: Instant, remote: SocketAddr) {
+        if let Some(selected) = &mut self.selected
+            && selected.path.remote == remote
+        {
+            selected.heard = now;
+        }
+    }
+
+    fn select(&mut self, now: Instant, path: Path, nominated: bool) {
+        let switch = match &self.selected {
+            None => true,
+            Some(selected) if selected.path == path => true,
+            Some(selected) => {
+                nominated
+                    || !selected.nominated
+                    || now.saturating_duration_since(selected.heard) >= SILENCE_BEFORE_REBIND
+            }
+        };
+        if switch {
+            let was_nominated = self
+                .selected
+                .is_some_and(|selected| selected.path == path && selected.nominated);
+            self.selected = Some(Selected {
+                path,
+                nominated: nominated || was_nominated,
+                heard: now,
+            });
+        }
+    }
+
+    pub(crate) fn is_proven(&self, path: Path) -> bool {
+        self.proven.contains(path)
+    }
+
+    pub(crate) fn selected(&self) -> Option<Path> {
+        self.selected.map(|selected| selected.path)
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.replies.pop_front()
+    }
+}
+
+/// Header, XOR-MAPPED-ADDRESS (v6), MESSAGE-INTEGRITY and FINGERPRINT come to 76 bytes.
+const REPLY_BYTES_MAX: usize = 128;
+/// Replies that wait for one drain; more checks than that in one batch are not answered.
+const REPLIES_MAX: usize = 16;
+/// A nominated address that was heard from this lately is not given up for another one that
+/// merely checks: browsers check every pair they know every 2.5 s at least.
+const SILENCE_BEFORE_REBIND: Duration = Duration::from_secs(2);
