@@ -1,6 +1,6 @@
 //! Accepting connections: so many requests at once, each with its deadlines.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -82,6 +82,17 @@ async fn serve(shared: &Shared, router: Router, stream: TcpStream, remote: Socke
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
+    let connection = async {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            end = connection.as_mut() => end,
+            () = shared.stop.cancelled() => {
+                // One that has asked for nothing yet ends; an answer that is on its way arrives.
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
     let end = match time::timeout(shared.timeouts.request, connection).await {
         Ok(Ok(())) => Outcome::Served,
         Ok(Err(error)) if error.is_timeout() => Outcome::TimedOut,

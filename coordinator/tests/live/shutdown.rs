@@ -50,3 +50,17 @@ async fn a_client_that_closes_is_answered() {
     running.metric(ended).await;
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_connection_that_asks_for_nothing_does_not_hold_it_up() {
+    let running = Running::with(|config| {
+        config.timeouts.header = std::time::Duration::from_secs(3600);
+        config.timeouts.request = std::time::Duration::from_secs(3600);
+        config.timeouts.drain = std::time::Duration::from_secs(3600);
+    })
+    .await;
+    let _idle = TcpStream::connect(running.addr).await.expect("it listens");
+    // Connections are accepted in order: after this one, the idle one is in.
+    running.get("/healthz").await;
+    running.stop().await;
+}
