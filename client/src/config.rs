@@ -1,10 +1,6 @@
 //! What a client and its endpoint are made with.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -92,8 +88,9 @@ impl Config {
 /// What all clients of an endpoint share.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
-    /// Address of the clients' sockets, each with a port of its own. Unspecified: every interface.
-    pub listen: IpAddr,
+    /// Address of the clients' sockets, each with a port of its own. `None`: the loopback address
+    /// when the coordinator is there, every interface otherwise.
+    pub listen: Option<IpAddr>,
     /// A bad network for tests, in both directions; `None` for the network as it is.
     pub impair: Option<Impair>,
     /// Source of everything random; by default the system's randomness.
@@ -107,7 +104,7 @@ pub struct EndpointConfig {
 impl Default for EndpointConfig {
     fn default() -> Self {
         Self {
-            listen: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            listen: None,
             impair: None,
             seed: rand::random(),
             socket_buffer_bytes: 1024 * 1024,

@@ -4,12 +4,17 @@
 //! A server has one UDP port, and DTLS names nobody: two clients of one socket could not be told
 //! apart there. So each client has a socket of its own.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use shard::{
     PeerConfig, outbox,
     rtc_peer::{Certificate, CertificateError},
 };
+
+use url::{Host, Url};
 
 use crate::{
     client::{self, Client},
@@ -82,7 +87,11 @@ impl Endpoint {
 
     pub(crate) fn shard_config(&self, config: &Config, seed: u64) -> shard::Config {
         let mut shard = shard::Config::new(self.certificate.clone(), seed);
-        shard.listen = (self.config.listen, 0).into();
+        let listen = self
+            .config
+            .listen
+            .unwrap_or_else(|| near(&config.coordinator));
+        shard.listen = (listen, 0).into();
         shard.peers_max = PEERS_MAX;
         shard.reliable = reliable_outbox(config.offline);
         shard.peer = PeerConfig {
@@ -99,6 +108,16 @@ impl Endpoint {
         shard.socket_buffer_bytes = self.config.socket_buffer_bytes;
         shard.receive_buffers = 4;
         shard
+    }
+}
+
+/// Where servers of this coordinator can be reached from.
+fn near(coordinator: &Url) -> IpAddr {
+    match coordinator.host() {
+        Some(Host::Ipv6(addr)) if addr.is_loopback() => Ipv6Addr::LOCALHOST.into(),
+        Some(Host::Ipv4(addr)) if addr.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        Some(Host::Domain("localhost")) => Ipv4Addr::LOCALHOST.into(),
+        _ => Ipv4Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -125,3 +144,17 @@ const COMMANDS_MAX: usize = 256;
 
 /// Odd, so that no two of 2^64 clients have the same seed.
 const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_stays_on_loopback() {
+        let near = |url: &str| near(&url.parse().expect("a URL")).to_string();
+        assert_eq!(near("ws://localhost:9090"), "127.0.0.1");
+        assert_eq!(near("ws://127.0.0.2:9090"), "127.0.0.1");
+        assert_eq!(near("ws://[::1]:9090"), "::1");
+        assert_eq!(near("ws://broker.example"), "0.0.0.0");
+    }
+}

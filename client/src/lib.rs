@@ -41,5 +41,5 @@ pub use session::{
     BackoffConfig, Event, Identity, Message, Offline, Overflow, PublishError, Published,
     RequestError, RequestRefused, ServerError, State, Stats,
 };
-pub use shard::Impair;
+pub use shard::{Impair, kernel_drops};
 pub use signalling::{BadUrl, Timeouts};

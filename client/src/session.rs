@@ -64,6 +64,7 @@ pub struct Session {
     servers: Servers,
     link: Option<Link>,
     peers_opened: u64,
+    heard: Option<Instant>,
     subscriptions: Subscriptions,
     outgoing: Outgoing,
     outputs: VecDeque<Output>,
@@ -109,6 +110,7 @@ impl Session {
             servers: Servers::default(),
             link: None,
             peers_opened: 0,
+            heard: None,
             subscriptions: Subscriptions::new(config.subscriptions_max, config.requests_max),
             outgoing: Outgoing::new(config.offline, config.counted_topics_max),
             outputs: VecDeque::new(),
@@ -182,6 +184,12 @@ impl Session {
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
         self.link.as_ref().and_then(|link| link.rtt)
+    }
+
+    /// When the last packet came, from whichever server.
+    #[must_use]
+    pub const fn last_heard(&self) -> Option<Instant> {
+        self.heard
     }
 
     /// Largest encoded packet that the server takes, in bytes; while there is none, the one that

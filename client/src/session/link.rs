@@ -106,6 +106,7 @@ impl Session {
                 return;
             }
         };
+        self.heard = Some(now);
         let Some(raw_type) = peek::raw_type(bytes) else {
             self.stats.dropped.malformed += 1;
             return;

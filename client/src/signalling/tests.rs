@@ -1,5 +1,8 @@
 //! The signalling task against a coordinator that the test plays.
-#![expect(clippy::result_large_err, reason = "tungstenite's callback is typed so")]
+#![expect(
+    clippy::result_large_err,
+    reason = "tungstenite's callback is typed so"
+)]
 
 use super::*;
 use tokio::{

@@ -1,0 +1,176 @@
+//! What a run is asked to do.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use client::{Impair, Lane};
+use secrecy::SecretString;
+use url::Url;
+
+use crate::payload;
+
+/// A load to put on a cluster.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The cluster's coordinator.
+    pub coordinator: Url,
+    /// Clients, each with a UDP and a TCP socket.
+    pub clients: u32,
+    /// Topics.
+    pub topics: u16,
+    /// Topics that each client subscribes to; client n starts with topic n.
+    pub subscribe_per_client: u16,
+    /// How many clients publish, the first ones; `None` is all. Publisher n publishes to topic n,
+    /// counted round.
+    pub publishers: Option<u32>,
+    /// Packets per second of each publisher, on a fixed schedule. 0 publishes nothing.
+    pub rate: f64,
+    /// Bytes of each packet's body.
+    pub payload: usize,
+    /// The lane under test.
+    pub lane: Lane,
+    /// How long is published.
+    pub duration: Duration,
+    /// Over which the clients are started.
+    pub ramp: Duration,
+    /// After the ramp, how long to wait for clients that are not connected and subscribed yet; and
+    /// for probes to reach everybody.
+    pub patience: Duration,
+    /// Source of the schedule.
+    pub seed: u64,
+    /// Shown by every client.
+    pub token: Option<Arc<SecretString>>,
+    /// A bad network between every client and its server, in both directions.
+    pub impair: Option<Impair>,
+    /// Threads for the clients; 0 is one for each core.
+    pub workers: usize,
+    /// Address of the clients' sockets; `None` chooses by the coordinator's.
+    pub listen: Option<IpAddr>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            coordinator: DEFAULT_COORDINATOR.clone(),
+            clients: 50,
+            topics: 1,
+            subscribe_per_client: 1,
+            publishers: None,
+            rate: 10.0,
+            payload: 100,
+            lane: Lane::Reliable,
+            duration: Duration::from_secs(10),
+            ramp: Duration::from_secs(1),
+            patience: Duration::from_secs(30),
+            seed: 1,
+            token: None,
+            impair: None,
+            workers: 0,
+            listen: None,
+        }
+    }
+}
+
+impl Options {
+    /// Everything that is wrong with them, one line each.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |good: bool, problem: String| {
+            if !good {
+                problems.push(problem);
+            }
+        };
+        check(self.clients > 0, "clients: expected at least 1".into());
+        check(self.topics > 0, "topics: expected at least 1".into());
+        check(
+            (1..=self.topics).contains(&self.subscribe_per_client),
+            format!(
+                "subscribe-per-client: expected 1 to {} (the topics), got {}",
+                self.topics, self.subscribe_per_client
+            ),
+        );
+        let publishers = self.publishers.unwrap_or(self.clients);
+        check(
+            publishers <= self.clients,
+            format!(
+                "publishers: expected at most {} (the clients), got {publishers}",
+                self.clients
+            ),
+        );
+        check(
+            (0.0..=RATE_MAX).contains(&self.rate),
+            format!(
+                "rate: expected 0 to {RATE_MAX} packets a second, got {}",
+                self.rate
+            ),
+        );
+        check(
+            (payload::BYTES_MIN..=PAYLOAD_BYTES_MAX).contains(&self.payload),
+            format!(
+                "payload: expected {} (what a measurement needs) to {PAYLOAD_BYTES_MAX} bytes, got {}",
+                payload::BYTES_MIN,
+                self.payload
+            ),
+        );
+        check(
+            self.duration > Duration::ZERO && self.duration <= DURATION_MAX,
+            format!(
+                "duration: expected up to {DURATION_MAX:?}, got {:?}",
+                self.duration
+            ),
+        );
+        problems
+    }
+}
+
+/// Above it a schedule in nanoseconds means nothing any more.
+const RATE_MAX: f64 = 100_000.0;
+
+/// The largest packet that a commserver takes by default, less the head around the body.
+const PAYLOAD_BYTES_MAX: usize = 16 * 1024 - 128;
+
+/// A day.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+static DEFAULT_COORDINATOR: std::sync::LazyLock<Url> = std::sync::LazyLock::new(|| {
+    #[expect(clippy::expect_used, reason = "a constant, parsed in the first test")]
+    Url::parse("ws://127.0.0.1:9090").expect("a URL")
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(change: impl FnOnce(&mut Options)) -> Vec<String> {
+        let mut options = Options::default();
+        change(&mut options);
+        options.problems()
+    }
+
+    #[test]
+    fn defaults_are_good() {
+        assert_eq!(Options::default().problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn limits_are_inclusive() {
+        assert!(problems(|o| o.payload = 28).is_empty());
+        assert_eq!(problems(|o| o.payload = 27).len(), 1);
+        assert!(problems(|o| o.payload = PAYLOAD_BYTES_MAX).is_empty());
+        assert_eq!(problems(|o| o.payload = PAYLOAD_BYTES_MAX + 1).len(), 1);
+        assert!(problems(|o| o.publishers = Some(50)).is_empty());
+        assert_eq!(problems(|o| o.publishers = Some(51)).len(), 1);
+        assert!(problems(|o| o.publishers = Some(0)).is_empty());
+        assert!(problems(|o| (o.topics, o.subscribe_per_client) = (2, 2)).is_empty());
+        assert_eq!(
+            problems(|o| (o.topics, o.subscribe_per_client) = (2, 3)).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let all = problems(|o| (o.clients, o.payload, o.rate) = (0, 0, f64::NAN));
+        assert!(all.len() >= 3, "{all:?}");
+    }
+}

@@ -1,0 +1,215 @@
+//! Who does what when: the same for every bot, known before the first one starts. From it follows
+//! what each of them must receive.
+
+use std::{sync::Arc, time::Duration};
+
+use client::Lane;
+
+use crate::Options;
+
+/// The plan of a run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Marks this run's packets.
+    pub(crate) run: u32,
+    pub(crate) lane: Lane,
+    pub(crate) payload_bytes: usize,
+    pub(crate) clients: u32,
+    /// The first so many clients publish.
+    pub(crate) publishers: u32,
+    pub(crate) topics: Vec<Arc<str>>,
+    subscribe_per_client: u32,
+    /// Between two packets of a publisher.
+    interval_ns: u64,
+    /// Packets of each publisher.
+    pub(crate) slots: u32,
+    seed: u64,
+}
+
+/// A topic of the plan, by number.
+pub(crate) type TopicId = u16;
+
+impl Plan {
+    pub(crate) fn new(options: &Options, run: u32) -> Self {
+        let publishing = options.rate > 0.0;
+        let interval = if publishing {
+            Duration::from_secs_f64(1.0 / options.rate)
+        } else {
+            options.duration
+        };
+        let interval_ns = nanos(interval).max(1);
+        // 60 a second for 10 s are 600, though 600 times 16,666,667 ns is a little more than 10 s.
+        let slots = (nanos(options.duration) + interval_ns / 1_000) / interval_ns;
+        let topic = |n| format!("client-sim/{run:08x}/{n}").into();
+        Self {
+            run,
+            lane: options.lane,
+            payload_bytes: options.payload,
+            clients: options.clients,
+            publishers: options
+                .publishers
+                .unwrap_or(options.clients)
+                .min(options.clients),
+            topics: (0..options.topics).map(topic).collect(),
+            subscribe_per_client: u32::from(options.subscribe_per_client.min(options.topics)),
+            interval_ns,
+            slots: if publishing {
+                u32::try_from(slots).unwrap_or(u32::MAX)
+            } else {
+                0
+            },
+            seed: options.seed,
+        }
+    }
+
+    /// What a client subscribes to: as many topics as asked for, each client starting one later.
+    pub(crate) fn topics_of(&self, client: u32) -> impl Iterator<Item = TopicId> + use<'_> {
+        (0..self.subscribe_per_client)
+            .map(move |n| (client.wrapping_add(n)) % self.topic_count())
+            .filter_map(|topic| TopicId::try_from(topic).ok())
+    }
+
+    /// What a publisher publishes to.
+    pub(crate) fn topic_of_publisher(&self, publisher: u32) -> TopicId {
+        TopicId::try_from(publisher % self.topic_count()).unwrap_or(0)
+    }
+
+    pub(crate) fn topic(&self, topic: TopicId) -> Option<&Arc<str>> {
+        self.topics.get(usize::from(topic))
+    }
+
+    /// How many streams of packets a client can receive.
+    pub(crate) fn streams(&self) -> usize {
+        index(
+            self.subscribe_per_client
+                .saturating_mul(self.publishers_per_topic()),
+        )
+    }
+
+    /// The place of what `publisher` sends among the streams that `client` can receive; `None` if
+    /// it does not receive that at all.
+    pub(crate) fn stream(&self, client: u32, publisher: u32) -> Option<usize> {
+        let topics = self.topic_count();
+        let place = (publisher % topics + topics - client % topics) % topics;
+        if place >= self.subscribe_per_client || publisher >= self.publishers || publisher == client
+        {
+            return None;
+        }
+        Some(index(
+            place * self.publishers_per_topic() + publisher / topics,
+        ))
+    }
+
+    /// The publisher behind a stream of a client, if there is one.
+    pub(crate) fn publisher_of(&self, client: u32, stream: usize) -> Option<u32> {
+        let topics = self.topic_count();
+        let stream = u32::try_from(stream).ok()?;
+        let (place, nth) = (
+            stream / self.publishers_per_topic(),
+            stream % self.publishers_per_topic(),
+        );
+        let publisher = nth * topics + client.wrapping_add(place) % topics;
+        self.stream(client, publisher).map(|_| publisher)
+    }
+
+    /// When a publisher's packet is due, since the start. The publishers are spread over the
+    /// interval, each by its own draw.
+    pub(crate) fn due_ns(&self, publisher: u32, slot: u32) -> u64 {
+        let phase = spread(self.seed ^ u64::from(publisher)) % self.interval_ns;
+        phase + u64::from(slot) * self.interval_ns
+    }
+
+    fn topic_count(&self) -> u32 {
+        u32::try_from(self.topics.len()).unwrap_or(u32::MAX).max(1)
+    }
+
+    fn publishers_per_topic(&self) -> u32 {
+        self.publishers.div_ceil(self.topic_count()).max(1)
+    }
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn spread(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn plan(clients: u32, topics: u16, subscribe: u16, publishers: Option<u32>) -> Plan {
+        let options = Options {
+            clients,
+            topics,
+            subscribe_per_client: subscribe,
+            publishers,
+            rate: 10.0,
+            duration: Duration::from_secs(2),
+            ..Options::default()
+        };
+        Plan::new(&options, 1)
+    }
+
+    #[test]
+    fn streams_are_those_of_the_topics_subscribed() {
+        let shapes = [
+            (5, 1, 1, None),
+            (7, 3, 2, None),
+            (7, 3, 3, Some(4)),
+            (4, 9, 2, None),
+            (3, 2, 1, Some(0)),
+        ];
+        for (clients, topics, subscribe, publishers) in shapes {
+            let plan = plan(clients, topics, subscribe, publishers);
+            for client in 0..clients {
+                let wanted: BTreeSet<TopicId> = plan.topics_of(client).collect();
+                assert_eq!(wanted.len(), usize::from(subscribe));
+                let mut places = BTreeSet::new();
+                for publisher in 0..clients {
+                    let due = publisher < plan.publishers
+                        && publisher != client
+                        && wanted.contains(&plan.topic_of_publisher(publisher));
+                    let stream = plan.stream(client, publisher);
+                    assert_eq!(stream.is_some(), due, "{client} of {publisher} in {plan:?}");
+                    let Some(stream) = stream else { continue };
+                    assert!(stream < plan.streams() && places.insert(stream));
+                    assert_eq!(plan.publisher_of(client, stream), Some(publisher));
+                }
+                for stream in (0..plan.streams()).filter(|stream| !places.contains(stream)) {
+                    assert_eq!(plan.publisher_of(client, stream), None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_schedule_is_open_loop_and_spread() {
+        let plan = plan(50, 1, 1, None);
+        assert_eq!(plan.slots, 20);
+        let interval = 100_000_000;
+        let phases: BTreeSet<u64> = (0..50).map(|publisher| plan.due_ns(publisher, 0)).collect();
+        assert!(phases.iter().all(|phase| *phase < interval));
+        assert!(phases.len() > 45, "they do not all publish at once");
+        assert_eq!(plan.due_ns(3, 7) - plan.due_ns(3, 0), 7 * interval);
+    }
+
+    #[test]
+    fn without_a_rate_nothing_is_published() {
+        let options = Options {
+            rate: 0.0,
+            ..Options::default()
+        };
+        assert_eq!(Plan::new(&options, 1).slots, 0);
+    }
+}

@@ -1,0 +1,152 @@
+//! Numbers that all bots write and the conductor reads while a run goes on: for its decisions and
+//! for the progress line. The report is made from the books, not from these.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+
+use crate::plan::{Plan, TopicId};
+
+/// Shared by all bots of a run.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// When publishing starts; set before anybody publishes.
+    pub(crate) start: OnceLock<Instant>,
+    /// Clients on a server now.
+    pub(crate) connected: AtomicU64,
+    /// Clients whose subscriptions a server has confirmed, now.
+    pub(crate) ready: AtomicU64,
+    /// Clients that every probe has reached, now.
+    pub(crate) probed: AtomicU64,
+    /// Clients that have ended for good.
+    pub(crate) stopped: AtomicU64,
+    pub(crate) published: AtomicU64,
+    /// Deliveries due by the subscribers confirmed at each sending.
+    pub(crate) expected: AtomicU64,
+    pub(crate) delivered: AtomicU64,
+    /// Confirmed subscribers of each topic.
+    subscribers: Vec<AtomicU64>,
+    /// The server of each client; 0 while it has none.
+    servers: Vec<AtomicU64>,
+    /// From start to READY, in microseconds.
+    pub(crate) connect_us: Mutex<Histogram<u64>>,
+    /// From the scheduled time to the delivery, in microseconds; one for each worker, whose bots
+    /// run one at a time.
+    latency_us: Vec<Mutex<Histogram<u64>>>,
+    errors: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Tally {
+    pub(crate) fn new(plan: &Plan, workers: usize) -> Self {
+        let zeroes = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            start: OnceLock::new(),
+            connected: AtomicU64::new(0),
+            ready: AtomicU64::new(0),
+            probed: AtomicU64::new(0),
+            stopped: AtomicU64::new(0),
+            published: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            subscribers: zeroes(plan.topics.len()),
+            servers: zeroes(usize::try_from(plan.clients).unwrap_or(usize::MAX)),
+            connect_us: Mutex::new(histogram()),
+            latency_us: (0..workers).map(|_| Mutex::new(histogram())).collect(),
+            errors: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    pub(crate) fn subscribers(&self, topic: TopicId) -> u64 {
+        self.subscribers
+            .get(usize::from(topic))
+            .map_or(0, |count| count.load(Relaxed))
+    }
+
+    pub(crate) fn change_subscribers(&self, topics: impl Iterator<Item = TopicId>, more: bool) {
+        for topic in topics {
+            if let Some(count) = self.subscribers.get(usize::from(topic)) {
+                change(count, more);
+            }
+        }
+    }
+
+    pub(crate) fn set_server(&self, client: u32, server: u64) {
+        if let Some(place) = usize::try_from(client)
+            .ok()
+            .and_then(|at| self.servers.get(at))
+        {
+            place.store(server, Relaxed);
+        }
+    }
+
+    /// The clients of each server, both by number.
+    pub(crate) fn clients_by_server(&self) -> BTreeMap<u64, Vec<u32>> {
+        let mut by_server = BTreeMap::<u64, Vec<u32>>::new();
+        for (client, server) in (0..).zip(&self.servers) {
+            let server = server.load(Relaxed);
+            if server != 0 {
+                by_server.entry(server).or_default().push(client);
+            }
+        }
+        by_server
+    }
+
+    /// Adds what one bot measured in a pass, and empties it.
+    pub(crate) fn add_latencies(&self, worker: usize, latencies_us: &mut Vec<u64>) {
+        if let Some(histogram) = self.latency_us.get(worker) {
+            let mut histogram = histogram.lock();
+            for latency in latencies_us.drain(..) {
+                histogram.saturating_record(latency);
+            }
+        }
+    }
+
+    pub(crate) fn latency_us(&self) -> Histogram<u64> {
+        let mut all = histogram();
+        for worker in &self.latency_us {
+            // All have the same bounds, so nothing can be out of them.
+            if all.add(&*worker.lock()).is_err() {
+                self.count_error("HistogramBounds");
+            }
+        }
+        all
+    }
+
+    pub(crate) fn count_error(&self, name: &str) {
+        let mut errors = self.errors.lock();
+        if errors.len() < ERROR_NAMES_MAX || errors.contains_key(name) {
+            *errors.entry(name.to_owned()).or_default() += 1;
+        } else {
+            *errors.entry("Other".to_owned()).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn errors(&self) -> BTreeMap<String, u64> {
+        self.errors.lock().clone()
+    }
+}
+
+pub(crate) fn change(count: &AtomicU64, more: bool) {
+    if more {
+        count.fetch_add(1, Relaxed);
+    } else {
+        count.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Microseconds up to ten minutes, three digits exact.
+pub(crate) fn histogram() -> Histogram<u64> {
+    #[expect(clippy::expect_used, reason = "constant bounds that are in order")]
+    Histogram::new_with_bounds(1, 600_000_000, 3).expect("bounds")
+}
+
+/// Names come from our own tables; the bound is for servers that invent codes.
+const ERROR_NAMES_MAX: usize = 100;
