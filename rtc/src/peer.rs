@@ -196,6 +196,12 @@ impl Peer {
         output
     }
 
+    /// The next output that is there already: composes no datagram. For an owner who hears what all
+    /// its peers have to tell, and sends to them, before it drains [`Peer::poll_output`] of any.
+    pub fn poll_ready(&mut self) -> Option<Output> {
+        self.layers.poll_ready()
+    }
+
     /// When [`Input::Tick`] is due. Cheap. `None` after the peer closed.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {

@@ -352,6 +352,11 @@ impl Layers {
         }
     }
 
+    /// The next output that is there already.
+    pub(super) fn poll_ready(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
     /// Seals one SCTP packet into a datagram of its own.
     fn seal_next(&mut self) -> bool {
         let (Some(sctp), Some(dtls)) = (&mut self.sctp, &mut self.dtls) else {
