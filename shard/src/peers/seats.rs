@@ -1,7 +1,7 @@
 //! Where the peers of a shard sit: slots that are used again, with a generation that makes the keys
 //! of earlier occupants stale, and what the shard keeps beside each engine.
 
-use std::{fmt, time::Instant};
+use std::{collections::VecDeque, fmt, time::Instant};
 
 use rtc_peer::{Lane, Output, Peer, Transmit};
 
@@ -116,9 +116,10 @@ pub(super) struct Seat {
     pub(super) closing: bool,
     /// It told that it closed; freed when its last datagrams are out.
     pub(super) closed: bool,
-    /// Came out of the engine while the other kind was asked for: at most one of each.
+    /// Came out of the engine while datagrams were asked for: at most one.
     event: Option<Output>,
-    transmit: Option<Transmit>,
+    /// Came out of the engine while events were asked for: a handshake's or a goodbye's few.
+    transmits: VecDeque<Transmit>,
 }
 
 impl Seat {
@@ -131,30 +132,26 @@ impl Seat {
             closing: false,
             closed: false,
             event: None,
-            transmit: None,
+            transmits: VecDeque::new(),
         }
     }
 
-    /// What the engine has to tell; a datagram that comes before it is kept for the flush.
+    /// What the engine has to tell. Datagrams that it has ready are kept for the flush.
     pub(super) fn poll_event(&mut self) -> Option<Output> {
         if let Some(event) = self.event.take() {
             return Some(event);
         }
-        if self.transmit.is_some() {
-            return None;
-        }
-        match self.peer.poll_output()? {
-            Output::Transmit(transmit) => {
-                self.transmit = Some(transmit);
-                None
+        loop {
+            match self.peer.poll_ready()? {
+                Output::Transmit(transmit) => self.transmits.push_back(transmit),
+                event => return Some(event),
             }
-            event => Some(event),
         }
     }
 
     /// What the engine has to send; an event that comes before it is kept, and ends the flush.
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
-        if let Some(transmit) = self.transmit.take() {
+        if let Some(transmit) = self.transmits.pop_front() {
             return Some(transmit);
         }
         if self.event.is_some() {
