@@ -16,6 +16,8 @@ export class Painter {
   private scene: Scene = NIGHT;
   private ground: HTMLCanvasElement | undefined;
   private readonly sprites = new Map<string, HTMLCanvasElement>();
+  /** The light of all lanterns together, small. */
+  private readonly light = document.createElement("canvas");
   private ratio = 1;
   private readonly context: CanvasRenderingContext2D | null;
 
@@ -49,42 +51,58 @@ export class Painter {
     const order = [...figures].sort(
       (a, b) => Number(a.self ?? 0) - Number(b.self ?? 0) || a.y - b.y,
     );
-    // The more there are, the less each lights: together they light the plaza, not white it out.
-    const strength = Math.min(1, Math.sqrt(16 / Math.max(1, order.length)));
-    for (const figure of order) this.paintLight(context, figure, this.scene.night ? strength : 1);
+    if (this.scene.night) this.paintLight(context, order);
+    else this.paintShadows(context, order);
     context.globalCompositeOperation = "source-over";
     for (const figure of order) this.paintFigure(context, figure);
     for (const figure of order) this.paintWords(context, figure);
     context.globalAlpha = 1;
   }
 
-  /** The light of a lantern, or the shadow of a parasol. */
-  private paintLight(context: CanvasRenderingContext2D, figure: Figure, strength: number): void {
-    const { night } = this.scene;
-    const [x, y] = this.place(figure);
-    context.globalAlpha = figure.presence * strength;
-    // Dodging multiplies what is there, as light does: the stones keep their pattern.
-    context.globalCompositeOperation = night ? "color-dodge" : "multiply";
-    const sprite = night ? this.lantern(figure.hue) : this.shadow();
-    const shift = night ? 0 : 9 * this.ratio;
-    context.drawImage(sprite, x - sprite.width / 2 + shift, y - sprite.height / 2 + shift * 1.3);
+  /**
+   * The light of all lanterns. It is gathered on a small canvas, because it is soft anyway and a
+   * large one would have to be blended once for each lantern.
+   */
+  private paintLight(context: CanvasRenderingContext2D, figures: readonly Figure[]): void {
+    const { width, height } = this.canvas;
+    const light = this.light.getContext("2d", { alpha: false });
+    if (!light) return;
+    this.light.width = Math.ceil(width / this.coarseness);
+    this.light.height = Math.ceil(height / this.coarseness);
+    light.fillStyle = this.scene.ambience;
+    light.fillRect(0, 0, width, height);
+    light.globalCompositeOperation = "lighter";
+    // The more there are, the less each lights.
+    const strength = Math.min(1, Math.sqrt(24 / Math.max(1, figures.length)));
+    for (const figure of figures) {
+      const sprite = this.lantern(figure.hue);
+      const [x, y] = this.place(figure);
+      light.globalAlpha = figure.presence * strength;
+      const [left, top] = [x / this.coarseness, y / this.coarseness];
+      light.drawImage(sprite, left - sprite.width / 2, top - sprite.height / 2);
+    }
+    // As light does: the stones keep their pattern.
+    context.globalCompositeOperation = "multiply";
+    context.drawImage(this.light, 0, 0, width, height);
+  }
+
+  private paintShadows(context: CanvasRenderingContext2D, figures: readonly Figure[]): void {
+    const sprite = this.shadow();
+    context.globalCompositeOperation = "multiply";
+    for (const figure of figures) {
+      const [x, y] = this.place(figure);
+      const shift = 9 * this.ratio;
+      context.globalAlpha = figure.presence;
+      context.drawImage(sprite, x - sprite.width / 2 + shift, y - sprite.height / 2 + shift * 1.3);
+    }
   }
 
   private paintFigure(context: CanvasRenderingContext2D, figure: Figure): void {
     const [x, y] = this.place(figure);
-    const radius = this.radius(figure) * (0.6 + 0.4 * figure.presence);
+    const sprite = this.body(figure);
+    const size = sprite.width * (0.6 + 0.4 * figure.presence);
     context.globalAlpha = figure.presence;
-    const sprite = this.body(figure.hue);
-    context.drawImage(sprite, x - radius, y - radius, radius * 2, radius * 2);
-    context.lineWidth = 2.5 * this.ratio;
-    context.strokeStyle = figure.server
-      ? `hsl(${serverHue(figure.server)} 75% ${this.scene.night ? 62 : 42}%)`
-      : "hsl(0 0% 60%)";
-    circle(context, x, y, radius + 3 * this.ratio);
-    if (!figure.self) return;
-    context.lineWidth = 1.5 * this.ratio;
-    context.strokeStyle = this.scene.label;
-    circle(context, x, y, radius + 6.5 * this.ratio);
+    context.drawImage(sprite, x - size / 2, y - size / 2, size, size);
   }
 
   private paintWords(context: CanvasRenderingContext2D, figure: Figure): void {
@@ -112,6 +130,11 @@ export class Painter {
     return this.canvas.clientWidth < 560;
   }
 
+  /** Device pixels to one of the small canvas. */
+  private get coarseness(): number {
+    return 4 * this.ratio;
+  }
+
   /** How far a lantern lights, across. */
   private get reach(): number {
     const { clientWidth, clientHeight } = this.canvas;
@@ -120,20 +143,16 @@ export class Painter {
 
   // --- sprites: painted once, used for everybody ---
 
+  /** The light around a lantern, on the small canvas. */
   private lantern(hue: number): HTMLCanvasElement {
-    return this.sprite(`lantern ${shade(hue)}`, this.reach, this.reach, (context, size) => {
-      const light = context.createRadialGradient(
-        size / 2,
-        size / 2,
-        0,
-        size / 2,
-        size / 2,
-        size / 2,
-      );
-      const colour = (alpha: number) => `hsl(${shade(hue)} 48% 62% / ${alpha})`;
-      light.addColorStop(0, colour(0.85));
-      light.addColorStop(0.25, colour(0.48));
-      light.addColorStop(0.6, colour(0.16));
+    const across = this.reach / this.coarseness;
+    return this.sprite(`lantern ${shade(hue)}`, across, across, (context, size) => {
+      const middle = size / 2;
+      const light = context.createRadialGradient(middle, middle, 0, middle, middle, middle);
+      const colour = (alpha: number) => `hsl(${shade(hue)} 70% 66% / ${alpha})`;
+      light.addColorStop(0, colour(1));
+      light.addColorStop(0.25, colour(0.62));
+      light.addColorStop(0.6, colour(0.22));
       light.addColorStop(1, colour(0));
       context.fillStyle = light;
       context.fillRect(0, 0, size, size);
@@ -158,10 +177,27 @@ export class Painter {
     });
   }
 
-  private body(hue: number): HTMLCanvasElement {
-    return this.sprite(`body ${shade(hue)}`, 32, 32, (context, size) => {
-      if (this.scene.night) paintLantern(context, size, shade(hue));
-      else paintParasol(context, size, shade(hue));
+  /** Lantern or parasol, with the ring of its server. */
+  private body(figure: Figure): HTMLCanvasElement {
+    const { server, self } = figure;
+    const hue = shade(figure.hue);
+    const radius = this.radius(figure) / this.ratio;
+    const across = 2 * radius + 18;
+    const key = `body ${hue} ${server ? serverHue(server) : "none"} ${self ?? false}`;
+    return this.sprite(key, across, across, (context, size) => {
+      const { night, label } = this.scene;
+      const middle = size / 2;
+      if (night) paintLantern(context, middle, radius * this.ratio, hue);
+      else paintParasol(context, middle, radius * this.ratio, hue);
+      context.lineWidth = 2.5 * this.ratio;
+      context.strokeStyle = server
+        ? `hsl(${serverHue(server)} 75% ${night ? 62 : 42}%)`
+        : "hsl(0 0% 60%)";
+      circle(context, middle, (radius + 3) * this.ratio);
+      if (!self) return;
+      context.lineWidth = 1.5 * this.ratio;
+      context.strokeStyle = label;
+      circle(context, middle, (radius + 6.5) * this.ratio);
     });
   }
 
@@ -235,46 +271,58 @@ export class Painter {
 }
 
 /** A paper lantern from above: bright in the middle. */
-function paintLantern(context: CanvasRenderingContext2D, size: number, hue: number): void {
-  const middle = size / 2;
-  const glow = context.createRadialGradient(middle, middle, 0, middle, middle, middle);
+function paintLantern(
+  context: CanvasRenderingContext2D,
+  middle: number,
+  radius: number,
+  hue: number,
+): void {
+  const glow = context.createRadialGradient(middle, middle, 0, middle, middle, radius);
   glow.addColorStop(0, "hsl(44 100% 97%)");
   glow.addColorStop(0.35, `hsl(${hue} 100% 84%)`);
   glow.addColorStop(1, `hsl(${hue} 80% 56%)`);
-  context.fillStyle = glow;
-  context.beginPath();
-  context.arc(middle, middle, middle, 0, 2 * Math.PI);
-  context.fill();
+  disc(context, middle, radius, glow);
 }
 
 /** A parasol from above: eight panels, every other one pale. */
-function paintParasol(context: CanvasRenderingContext2D, size: number, hue: number): void {
-  const middle = size / 2;
+function paintParasol(
+  context: CanvasRenderingContext2D,
+  middle: number,
+  radius: number,
+  hue: number,
+): void {
   for (let panel = 0; panel < 8; panel += 1) {
     const from = ((panel - 0.5) * Math.PI) / 4;
     context.fillStyle = panel % 2 ? `hsl(${hue} 90% 92%)` : `hsl(${hue} 70% 50%)`;
     context.beginPath();
     context.moveTo(middle, middle);
-    context.arc(middle, middle, middle, from, from + Math.PI / 4 + 0.02);
+    context.arc(middle, middle, radius, from, from + Math.PI / 4 + 0.02);
     context.fill();
   }
-  const light = context.createLinearGradient(0, 0, size, size);
+  const [near, far] = [middle - radius, middle + radius];
+  const light = context.createLinearGradient(near, near, far, far);
   light.addColorStop(0, "hsl(0 0% 100% / 0.4)");
   light.addColorStop(0.5, "hsl(0 0% 100% / 0)");
   light.addColorStop(1, "hsl(20 60% 10% / 0.25)");
-  context.fillStyle = light;
+  disc(context, middle, radius, light);
+  disc(context, middle, radius * 0.16, "hsl(40 40% 97%)");
+}
+
+function disc(
+  context: CanvasRenderingContext2D,
+  middle: number,
+  radius: number,
+  fill: string | CanvasGradient,
+): void {
+  context.fillStyle = fill;
   context.beginPath();
-  context.arc(middle, middle, middle, 0, 2 * Math.PI);
-  context.fill();
-  context.fillStyle = "hsl(40 40% 97%)";
-  context.beginPath();
-  context.arc(middle, middle, middle * 0.16, 0, 2 * Math.PI);
+  context.arc(middle, middle, radius, 0, 2 * Math.PI);
   context.fill();
 }
 
-function circle(context: CanvasRenderingContext2D, x: number, y: number, radius: number): void {
+function circle(context: CanvasRenderingContext2D, middle: number, radius: number): void {
   context.beginPath();
-  context.arc(x, y, radius, 0, 2 * Math.PI);
+  context.arc(middle, middle, radius, 0, 2 * Math.PI);
   context.stroke();
 }
 

@@ -30,6 +30,8 @@ const SECOND =
 /** What the ground and its people are painted with. */
 export interface Scene {
   readonly night: boolean;
+  /** The light that is everywhere, by night; the ground's colours are those in full light. */
+  readonly ambience: string;
   readonly outside: string;
   readonly slab: string;
   readonly joint: string;
@@ -46,12 +48,13 @@ export interface Scene {
 
 export const NIGHT: Scene = {
   night: true,
-  outside: "hsl(230 24% 9%)",
-  slab: "hsl(230 20% 11.5%)",
-  joint: "hsl(36 16% 27%)",
-  stone: (grain) => `hsl(${226 + grain * 14} 18% ${15 + grain * 4}%)`,
-  inlay: (grain) => `hsl(${222 + grain * 14} 15% ${21 + grain * 4}%)`,
-  steps: ["hsl(232 16% 20%)", "hsl(232 17% 16%)", "hsl(232 19% 13%)"],
+  ambience: "hsl(228 26% 33%)",
+  outside: "hsl(230 16% 29%)",
+  slab: "hsl(230 14% 36%)",
+  joint: "hsl(40 42% 80%)",
+  stone: (grain) => `hsl(${226 + grain * 14} 10% ${44 + grain * 9}%)`,
+  inlay: (grain) => `hsl(${222 + grain * 14} 9% ${58 + grain * 9}%)`,
+  steps: ["hsl(232 10% 58%)", "hsl(232 11% 47%)", "hsl(232 12% 39%)"],
   label: "hsl(38 40% 92%)",
   labelEdge: "hsl(230 30% 7% / 0.85)",
   bubble: "hsl(40 45% 94%)",
@@ -60,6 +63,7 @@ export const NIGHT: Scene = {
 
 export const DAY: Scene = {
   night: false,
+  ambience: "white",
   outside: "hsl(37 32% 84%)",
   slab: "hsl(37 30% 81.5%)",
   joint: "hsl(44 60% 94%)",
