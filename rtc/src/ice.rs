@@ -110,10 +110,11 @@ impl Agent {
         }
     }
 
-    /// Something authenticated came from there.
-    pub(crate) fn heard(&mut self, now: Instant, remote: SocketAddr) {
-        if let Self::Lite(lite) = self {
-            lite.heard(now, remote);
+    /// Something authenticated came along a proven path.
+    pub(crate) fn heard(&mut self, now: Instant, path: Path) {
+        match self {
+            Self::Lite(lite) => lite.heard(now, path),
+            Self::Full(full) => full.heard(now, path),
         }
     }
 

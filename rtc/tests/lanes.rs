@@ -5,8 +5,8 @@ mod link;
 use std::time::Duration;
 
 use bytes::Bytes;
-use link::{ACCEPTOR, DIALER, LOSSLESS, Pair};
-use rtc_peer::Lane;
+use link::{ACCEPTOR, DIALER, Impair, LOSSLESS, Pair, configs};
+use rtc_peer::{CloseReason, Lane, SendError};
 
 #[test]
 fn both_lanes_open_on_both_sides() {
@@ -51,4 +51,197 @@ fn messages_of_all_sizes_arrive_whole_on_both_lanes() {
     for told in &pair.told {
         assert!(told.largest_datagram <= 1200, "{}", told.largest_datagram);
     }
+}
+
+/// Numbered messages, one every 10 ms; returns when each number arrived, in order of arrival.
+fn stream(pair: &mut Pair, from: usize, lane: Lane, count: u32) -> Vec<(u32, Duration)> {
+    let mut sent = Vec::new();
+    for number in 0..count {
+        sent.push(pair.now);
+        let mut message = number.to_be_bytes().to_vec();
+        message.resize(100, 0);
+        pair.send(from, lane, &message.into()).unwrap();
+        pair.run_for(Duration::from_millis(10));
+    }
+    pair.run_for(Duration::from_secs(10));
+    let packets = &pair.told[1 - from].packets;
+    packets
+        .iter()
+        .map(|(at, on, bytes)| {
+            assert_eq!(*on, lane);
+            let number = u32::from_be_bytes(bytes[..4].try_into().unwrap());
+            (number, *at - sent[usize::try_from(number).unwrap()])
+        })
+        .collect()
+}
+
+#[test]
+fn the_unreliable_lane_never_waits_and_never_repeats_in_either_direction() {
+    for from in [ACCEPTOR, DIALER] {
+        let mut pair = Pair::connected(3, Impair::loss(0.05));
+        let arrived = stream(&mut pair, from, Lane::Unreliable, 1000);
+        println!("{} of 1000 arrived", arrived.len());
+        // Some were lost and stayed lost: 5 %, within chance.
+        assert!((920..=975).contains(&arrived.len()), "{}", arrived.len());
+        // And none that arrived was late, though others were lost before it.
+        for (number, after) in &arrived {
+            assert_eq!(*after, LOSSLESS.delay, "message {number} waited");
+        }
+    }
+}
+
+#[test]
+fn the_unreliable_lane_does_not_restore_order() {
+    for from in [ACCEPTOR, DIALER] {
+        let impair = Impair {
+            jitter: Duration::from_millis(50),
+            ..LOSSLESS
+        };
+        let mut pair = Pair::connected(4, impair);
+        let arrived = stream(&mut pair, from, Lane::Unreliable, 500);
+        assert_eq!(arrived.len(), 500);
+        assert!(!arrived.is_sorted_by_key(|(number, _)| *number));
+        for (number, after) in &arrived {
+            assert!(
+                *after <= impair.delay + impair.jitter,
+                "{number} after {after:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_reliable_lane_is_complete_and_in_order_under_loss() {
+    for from in [ACCEPTOR, DIALER] {
+        let impair = Impair {
+            loss: 0.05,
+            jitter: Duration::from_millis(20),
+            duplicate: 0.05,
+            ..LOSSLESS
+        };
+        let mut pair = Pair::connected(5, impair);
+        let arrived = stream(&mut pair, from, Lane::Reliable, 1000);
+        let numbers: Vec<u32> = arrived.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn large_messages_are_whole_under_loss() {
+    let mut pair = Pair::connected(6, Impair::loss(0.05));
+    for index in 0..20_u8 {
+        for lane in Lane::ALL {
+            let message: Bytes = vec![index; 40_000].into();
+            pair.send(ACCEPTOR, lane, &message).unwrap();
+        }
+        pair.run_for(Duration::from_secs(1));
+    }
+    let arrived = pair.run(Duration::from_secs(60), |pair| {
+        pair.got(DIALER, Lane::Reliable).len() == 20
+    });
+    assert!(arrived);
+    for (index, message) in pair.got(DIALER, Lane::Reliable).iter().enumerate() {
+        assert_eq!(message, &vec![u8::try_from(index).unwrap(); 40_000]);
+    }
+    let unreliable = pair.got(DIALER, Lane::Unreliable);
+    println!("{} of 20 unreliable", unreliable.len());
+    assert!(unreliable.len() < 20, "36 datagrams each: most lose one");
+    for message in unreliable {
+        assert!(message.len() == 40_000 && message.iter().all(|byte| *byte == message[0]));
+    }
+}
+
+#[test]
+fn send_refuses_when_full_and_says_when_it_takes_again() {
+    for from in [ACCEPTOR, DIALER] {
+        for [lane, other] in [Lane::ALL, [Lane::Unreliable, Lane::Reliable]] {
+            let mut configs = configs(7);
+            configs[from].send_buffer_bytes = 100_000;
+            let mut pair = Pair::with(7, LOSSLESS, configs);
+            pair.connect();
+            let message: Bytes = vec![1; 10_000].into();
+            for _ in 0..10 {
+                pair.send(from, lane, &message).unwrap();
+            }
+            assert_eq!(
+                pair.peers[from].buffered_bytes(lane),
+                100_000,
+                "exactly full"
+            );
+            assert_eq!(pair.send(from, lane, &message), Err(SendError::Full));
+            assert_eq!(pair.send(from, lane, &Bytes::new()), Err(SendError::Full));
+            assert_eq!(pair.peers[from].stats().sends_refused, 2);
+            // The other lane has a buffer of its own.
+            pair.send(from, other, &Bytes::from_static(b"x")).unwrap();
+
+            let writable = |pair: &Pair| pair.told[from].writable == [lane];
+            assert!(pair.run(Duration::from_secs(5), writable));
+            assert!(pair.peers[from].buffered_bytes(lane) <= 50_000);
+            pair.send(from, lane, &message).unwrap();
+            pair.run_for(Duration::from_secs(5));
+            assert_eq!(pair.peers[from].buffered_bytes(lane), 0);
+            assert_eq!(pair.told[from].writable, [lane], "said once");
+            assert_eq!(pair.got(1 - from, lane).len(), 11);
+        }
+    }
+}
+
+#[test]
+fn send_refuses_what_the_other_side_does_not_receive() {
+    let mut configs = configs(9);
+    configs[DIALER].message_bytes_max = 20_000;
+    let mut pair = Pair::with(9, LOSSLESS, configs);
+    let early = pair.send(ACCEPTOR, Lane::Reliable, &Bytes::from_static(b"early"));
+    assert_eq!(early, Err(SendError::NotOpen));
+    pair.connect();
+    for (size, sent) in [(20_000, Ok(())), (20_001, Err(SendError::TooLarge))] {
+        assert_eq!(
+            pair.send(ACCEPTOR, Lane::Reliable, &vec![0; size].into()),
+            sent,
+            "{size}"
+        );
+    }
+    for (size, sent) in [(65_536, Ok(())), (65_537, Err(SendError::TooLarge))] {
+        assert_eq!(
+            pair.send(DIALER, Lane::Reliable, &vec![0; size].into()),
+            sent,
+            "{size}"
+        );
+    }
+}
+
+#[test]
+fn a_message_over_the_advertised_maximum_closes() {
+    for from in [ACCEPTOR, DIALER] {
+        let mut pair = Pair::new(10, LOSSLESS);
+        // The sender believes that more is received than is.
+        pair.tamper =
+            Box::new(|_, json| json.replace("max-message-size:65536", "max-message-size:262144"));
+        pair.connect();
+        pair.send(from, Lane::Reliable, &vec![0; 65_536].into())
+            .unwrap();
+        pair.run_for(Duration::from_secs(5));
+        assert_eq!(pair.got(1 - from, Lane::Reliable).len(), 1);
+        pair.send(from, Lane::Reliable, &vec![0; 65_537].into())
+            .unwrap();
+        pair.run_for(Duration::from_secs(5));
+        assert_eq!(pair.told[1 - from].closed, [CloseReason::MessageTooLarge]);
+        assert_eq!(pair.told[from].closed, [CloseReason::Remote]);
+        assert_eq!(pair.got(1 - from, Lane::Reliable).len(), 1);
+    }
+}
+
+#[test]
+fn what_is_sent_between_two_drains_is_bundled() {
+    let mut pair = Pair::connected(11, LOSSLESS);
+    pair.run_for(Duration::from_secs(1));
+    let before = pair.peers[ACCEPTOR].stats().datagrams_sent;
+    for _ in 0..9 {
+        pair.send(ACCEPTOR, Lane::Unreliable, &vec![0; 100].into())
+            .unwrap();
+    }
+    pair.drain();
+    assert_eq!(pair.peers[ACCEPTOR].stats().datagrams_sent - before, 1);
+    pair.run_for(Duration::from_millis(20));
+    assert_eq!(pair.got(DIALER, Lane::Unreliable).len(), 9);
 }

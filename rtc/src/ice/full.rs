@@ -1,7 +1,7 @@
 //! The full ICE agent (RFC 8445) around `is`: makes connectivity checks and keeps consent fresh.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol};
@@ -20,8 +20,14 @@ pub(crate) struct Full {
     remote_candidates: usize,
     proven: Proven,
     sources: usize,
-    selected: Option<Path>,
+    selected: Option<Selected>,
     deadline: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Selected {
+    path: Path,
+    heard: Instant,
 }
 
 impl Full {
@@ -98,7 +104,21 @@ impl Full {
             self.proven.insert(path);
         }
         self.handle_timeout(now);
+        self.heard(now, path);
         true
+    }
+
+    /// Something authenticated came along the path. The agent nominates among the pairs that it
+    /// knows by priority; a NAT that gives the other side another address it would not follow
+    /// until the old pair fails, so that is done here.
+    pub(crate) fn heard(&mut self, now: Instant, path: Path) {
+        let Some(selected) = &mut self.selected else {
+            return;
+        };
+        let silence = now.saturating_duration_since(selected.heard);
+        if selected.path == path || silence >= SILENCE_BEFORE_REBIND {
+            *selected = Selected { path, heard: now };
+        }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
@@ -110,10 +130,11 @@ impl Full {
                 ..
             } = event
             {
-                self.selected = Some(Path {
+                let path = Path {
                     local: self.inner_of(source),
                     remote: destination,
-                });
+                };
+                self.selected = Some(Selected { path, heard: now });
             }
         }
         self.deadline = self.agent.poll_timeout();
@@ -128,7 +149,7 @@ impl Full {
     }
 
     pub(crate) fn selected(&self) -> Option<Path> {
-        self.selected
+        self.selected.map(|selected| selected.path)
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -173,5 +194,8 @@ impl Full {
 const REMOTE_CANDIDATES_MAX: usize = 32;
 /// Pairs of candidates to check.
 const CANDIDATE_PAIRS_MAX: usize = 64;
+/// More than the pause between two consent checks, 3 s, so that one which is lost changes nothing
+/// while there are others.
+const SILENCE_BEFORE_REBIND: Duration = Duration::from_secs(5);
 /// Addresses from which valid checks are taken over the life of a peer.
 const SOURCES_MAX: usize = 256;

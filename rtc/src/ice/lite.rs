@@ -5,7 +5,6 @@
 //! silent, where the last valid check came from, so that a NAT that rebinds is followed.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use is::IceCreds;
@@ -87,10 +86,10 @@ impl Lite {
         true
     }
 
-    /// Something authenticated came from there.
-    pub(crate) fn heard(&mut self, now: Instant, remote: SocketAddr) {
+    /// Something authenticated came along the path.
+    pub(crate) fn heard(&mut self, now: Instant, path: Path) {
         if let Some(selected) = &mut self.selected
-            && selected.path.remote == remote
+            && selected.path == path
         {
             selected.heard = now;
         }

@@ -107,10 +107,11 @@ impl Layers {
             self.start_dtls(false, remote.fingerprint);
         }
         self.remote = Some(remote);
+        self.agent.handle_timeout(self.now);
+        self.follow_agent();
         for (path, datagram) in std::mem::take(&mut self.early) {
             self.handle_dtls(path, &datagram);
         }
-        self.follow_agent();
     }
 
     pub(super) fn add_remote_candidate(&mut self, candidate: &str) {
@@ -118,6 +119,7 @@ impl Layers {
             self.stats.dropped_candidates += 1;
         }
         self.agent.handle_timeout(self.now);
+        self.follow_agent();
     }
 
     pub(super) fn handle_datagram(&mut self, path: Path, bytes: &[u8]) {
@@ -152,8 +154,9 @@ impl Layers {
         };
         dtls.handle(self.now, bytes);
         if self.follow_dtls() {
-            self.agent.heard(self.now, path.remote);
+            self.agent.heard(self.now, path);
             self.progress.heard = self.now;
+            self.follow_agent();
         }
     }
 
@@ -210,8 +213,13 @@ impl Layers {
 
     // --- what follows from it, upwards ---
 
-    /// The agent may have found a path, or another one.
+    /// The agent may have something to send, and may have found a path, or another one.
     fn follow_agent(&mut self) {
+        // Replies go out ahead of DTLS: they are what lets the other side take it.
+        while let Some(transmit) = self.agent.poll_transmit() {
+            self.stats.datagrams_sent += 1;
+            self.outputs.push_back(Output::Transmit(transmit));
+        }
         let selected = self.agent.selected();
         if selected != self.path {
             self.stats.rebinds += u64::from(self.path.is_some());
@@ -341,10 +349,6 @@ impl Layers {
             }
             if !alive {
                 return None;
-            }
-            if let Some(transmit) = self.agent.poll_transmit() {
-                self.stats.datagrams_sent += 1;
-                return Some(Output::Transmit(transmit));
             }
             if !self.seal_next() {
                 return None;

@@ -81,6 +81,7 @@ pub(crate) struct Told {
     pub(crate) largest_datagram: usize,
 }
 
+type Tamper = Box<dyn FnMut(usize, String) -> String>;
 type Filter = Box<dyn FnMut(usize, &[u8]) -> bool>;
 
 pub(crate) struct Pair {
@@ -92,6 +93,8 @@ pub(crate) struct Pair {
     pub(crate) impair: Impair,
     /// Drops a datagram (sender's side, content) by the test's own choice.
     pub(crate) drop: Filter,
+    /// Changes a signal's JSON (sender's side, content) on the way.
+    pub(crate) tamper: Tamper,
     /// How long signals take, per side that receives them.
     pub(crate) signal_delay: [Duration; 2],
     random: Random,
@@ -136,6 +139,7 @@ impl Pair {
             addrs: addrs(),
             impair,
             drop: Box::new(|_, _| false),
+            tamper: Box::new(|_, json| json),
             signal_delay: [Duration::from_millis(5); 2],
             random: Random(seed),
             arrivals: BTreeMap::new(),
@@ -217,7 +221,9 @@ impl Pair {
         {
             let (side, arrival) = entry.remove();
             match arrival {
-                Arrival::Signal(signal) => {
+                Arrival::Signal(mut signal) => {
+                    let json = String::from_utf8(signal.data.to_vec()).unwrap();
+                    signal.data = (self.tamper)(1 - side, json).into();
                     self.peers[side].handle_input(self.now, Input::Signal(signal));
                 }
                 Arrival::Datagram(transmit) => self.peers[side].handle_input(
