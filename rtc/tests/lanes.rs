@@ -20,7 +20,6 @@ fn both_lanes_open_on_both_sides() {
         .each_ref()
         .map(|peer| peer.fingerprints().unwrap());
     assert_eq!((acceptor.0, acceptor.1), (dialer.1, dialer.0));
-    println!("connected in {:?}", pair.elapsed());
 }
 
 #[test]
@@ -54,6 +53,11 @@ fn messages_of_all_sizes_arrive_whole_on_both_lanes() {
 }
 
 /// Numbered messages, one every 10 ms; returns when each number arrived, in order of arrival.
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "part of the tests"
+)]
 fn stream(pair: &mut Pair, from: usize, lane: Lane, count: u32) -> Vec<(u32, Duration)> {
     let mut sent = Vec::new();
     for number in 0..count {
@@ -80,7 +84,6 @@ fn the_unreliable_lane_never_waits_and_never_repeats_in_either_direction() {
     for from in [ACCEPTOR, DIALER] {
         let mut pair = Pair::connected(3, Impair::loss(0.05));
         let arrived = stream(&mut pair, from, Lane::Unreliable, 1000);
-        println!("{} of 1000 arrived", arrived.len());
         // Some were lost and stayed lost: 5 %, within chance.
         assert!((920..=975).contains(&arrived.len()), "{}", arrived.len());
         // And none that arrived was late, though others were lost before it.
@@ -132,7 +135,9 @@ fn large_messages_are_whole_under_loss() {
     for index in 0..20_u8 {
         for lane in Lane::ALL {
             let message: Bytes = vec![index; 40_000].into();
-            pair.send(ACCEPTOR, lane, &message).unwrap();
+            while pair.send(ACCEPTOR, lane, &message) == Err(SendError::Full) {
+                pair.run_for(Duration::from_secs(1));
+            }
         }
         pair.run_for(Duration::from_secs(1));
     }
@@ -144,7 +149,6 @@ fn large_messages_are_whole_under_loss() {
         assert_eq!(message, &vec![u8::try_from(index).unwrap(); 40_000]);
     }
     let unreliable = pair.got(DIALER, Lane::Unreliable);
-    println!("{} of 20 unreliable", unreliable.len());
     assert!(unreliable.len() < 20, "36 datagrams each: most lose one");
     for message in unreliable {
         assert!(message.len() == 40_000 && message.iter().all(|byte| *byte == message[0]));

@@ -153,7 +153,6 @@ fn an_answer_that_comes_after_checks_and_dtls_is_waited_for() {
     pair.connect();
     // Offer 5 ms, answer 200 ms; the dialer's first flight waits at the acceptor meanwhile, so
     // what is left are one and a half round trips of DTLS, two of SCTP, one of DCEP.
-    println!("{:?}", pair.elapsed());
     assert!(
         pair.elapsed() <= Duration::from_millis(205 + 90),
         "{:?}",
