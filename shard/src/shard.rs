@@ -22,6 +22,9 @@ use crate::{
     wire::Wire,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// A bound socket with a handler; nothing happens until [`Shard::run`].
 #[derive(Debug)]
 pub struct Shard<H: Handler> {

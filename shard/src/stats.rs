@@ -60,6 +60,18 @@ pub enum DropReason {
     SocketFull,
     /// Datagram out: the system refused it (no route, too large).
     SocketError,
+    /// At a peer: STUN that its agent did not take, though it names the peer.
+    StunRefused,
+    /// At a peer: DTLS from an address that its agent did not prove.
+    DtlsUnproven,
+    /// At a peer: more came before the description than is held.
+    TooEarly,
+    /// At a peer: an ICE candidate that cannot be used.
+    BadCandidate,
+    /// At a peer: a signal that is malformed or out of place.
+    BadSignal,
+    /// At a peer: a packet on a channel that is no lane, or of an unknown type.
+    UnknownChannel,
     /// Packet out: the peer is gone.
     PeerGone,
     /// Packet out: the lane is not open yet.
@@ -78,7 +90,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::UnknownProtocol,
         Self::UnknownAddress,
         Self::UnknownUser,
@@ -89,6 +101,12 @@ impl DropReason {
         Self::ImpairmentFull,
         Self::SocketFull,
         Self::SocketError,
+        Self::StunRefused,
+        Self::DtlsUnproven,
+        Self::TooEarly,
+        Self::BadCandidate,
+        Self::BadSignal,
+        Self::UnknownChannel,
         Self::PeerGone,
         Self::LaneNotOpen,
         Self::TooLarge,
@@ -112,6 +130,12 @@ impl DropReason {
             Self::ImpairmentFull => "impairment_full",
             Self::SocketFull => "socket_full",
             Self::SocketError => "socket_error",
+            Self::StunRefused => "stun_refused",
+            Self::DtlsUnproven => "dtls_unproven",
+            Self::TooEarly => "too_early",
+            Self::BadCandidate => "bad_candidate",
+            Self::BadSignal => "bad_signal",
+            Self::UnknownChannel => "unknown_channel",
             Self::PeerGone => "peer_gone",
             Self::LaneNotOpen => "lane_not_open",
             Self::TooLarge => "too_large",

@@ -122,6 +122,7 @@ impl Peers {
             self.demux.note_sent(index, &path, &transmit.bytes);
             batch.push(transmit.local, transmit.remote, &transmit.bytes);
         }
+        seat.count_drops(&self.stats);
         if seat.holds_event() {
             // It is told in the next pass, and the flush goes on there.
             self.work.held.push(index);

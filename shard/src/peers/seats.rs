@@ -5,7 +5,11 @@ use std::{collections::VecDeque, fmt, time::Instant};
 
 use rtc_peer::{Lane, Output, Peer, Transmit};
 
-use crate::{config::Config, outbox, outbox::Outbox};
+use crate::{
+    config::Config,
+    outbox::{self, Outbox},
+    stats::{DropReason, Stats},
+};
 
 /// Names a peer of one shard for as long as it lives. A stale key is harmless: it finds nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,6 +124,8 @@ pub(super) struct Seat {
     event: Option<Output>,
     /// Came out of the engine while events were asked for: a handshake's or a goodbye's few.
     transmits: VecDeque<Transmit>,
+    /// What the engine dropped, as far as it was counted.
+    drops: [u64; ENGINE_DROPS],
 }
 
 impl Seat {
@@ -133,6 +139,7 @@ impl Seat {
             closed: false,
             event: None,
             transmits: VecDeque::new(),
+            drops: [0; ENGINE_DROPS],
         }
     }
 
@@ -171,6 +178,26 @@ impl Seat {
         self.event.is_some()
     }
 
+    /// Counts what the engine dropped since the last time.
+    pub(super) fn count_drops(&mut self, stats: &Stats) {
+        let engine = self.peer.stats();
+        let drops = [
+            (DropReason::UnknownProtocol, engine.dropped_unknown),
+            (DropReason::StunRefused, engine.dropped_stun),
+            (DropReason::DtlsUnproven, engine.dropped_unproven),
+            (DropReason::TooEarly, engine.dropped_early),
+            (DropReason::BadCandidate, engine.dropped_candidates),
+            (DropReason::BadSignal, engine.dropped_signals),
+            (DropReason::UnknownChannel, engine.dropped_packets),
+        ];
+        for ((reason, now), counted) in drops.into_iter().zip(&mut self.drops) {
+            if now != *counted {
+                stats.count_drops(reason, now - *counted);
+                *counted = now;
+            }
+        }
+    }
+
     /// The engine and one lane's outbox, to move packets between them.
     pub(super) fn lane(&mut self, lane: Lane) -> (&mut Peer, &mut Outbox) {
         let [reliable, unreliable] = &mut self.outboxes;
@@ -203,3 +230,6 @@ pub(super) fn lane_config(config: &Config, lane: Lane) -> &outbox::Config {
         Lane::Unreliable => &config.unreliable,
     }
 }
+
+/// How many reasons of its own an engine has to drop something.
+const ENGINE_DROPS: usize = 7;

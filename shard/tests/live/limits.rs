@@ -1,4 +1,7 @@
-use shard::{DropReason, Full, Sent, rtc_peer::Lane};
+use shard::{
+    DropReason, Full, Sent,
+    rtc_peer::{Lane, Signal, SignalKind},
+};
 
 use crate::harness::{ACCEPTOR, Node, config, pair};
 
@@ -38,6 +41,23 @@ async fn packets_before_a_lane_and_over_the_size_are_refused() {
     );
     server.stop().await;
     client.stop().await;
+}
+
+/// What an engine drops is counted with the shard's own drops.
+#[tokio::test]
+async fn a_signal_that_makes_no_sense_is_counted() {
+    let server = Node::start(config(1));
+    let acceptor = server.open(ACCEPTOR).await.expect("room");
+    let nonsense = || Signal {
+        kind: SignalKind::Offer,
+        data: "nonsense".into(),
+    };
+    acceptor.signal(nonsense()).await;
+    acceptor.signal(nonsense()).await;
+    // Another command is another pass: the flush of the one before is over.
+    server.call(|_, _| {}).await;
+    assert_eq!(server.stats.dropped(DropReason::BadSignal), 2);
+    server.stop().await;
 }
 
 /// The shard is not running yet, so that nothing makes room.

@@ -7,6 +7,7 @@
     reason = "a test, in which to panic is to fail"
 )]
 
+mod addresses;
 mod back_pressure;
 mod close;
 mod connect;

@@ -97,34 +97,30 @@ struct Client {
     next: Option<Instant>,
     ready: Arc<AtomicU64>,
     start: Instant,
-    late_us: Arc<parking::Histogram>,
+    late_us: Arc<Histogram>,
 }
 
-mod parking {
-    use std::sync::atomic::{AtomicU64, Ordering};
+/// Powers of two of microseconds.
+#[derive(Default)]
+struct Histogram([AtomicU64; 32]);
 
-    /// Powers of two of microseconds.
-    #[derive(Default)]
-    pub(crate) struct Histogram(pub(crate) [AtomicU64; 32]);
+impl Histogram {
+    fn record(&self, us: u64) {
+        let bucket = (64 - us.leading_zeros()).min(31);
+        self.0[usize::try_from(bucket).expect("small")].fetch_add(1, Ordering::Relaxed);
+    }
 
-    impl Histogram {
-        pub(crate) fn record(&self, us: u64) {
-            let bucket = (64 - us.leading_zeros()).min(31);
-            self.0[usize::try_from(bucket).expect("small")].fetch_add(1, Ordering::Relaxed);
-        }
-
-        pub(crate) fn quantile(&self, q: f64) -> u64 {
-            let counts: Vec<_> = self.0.iter().map(|n| n.load(Ordering::Relaxed)).collect();
-            #[expect(clippy::as_conversions, reason = "a measurement")]
-            let mut rest = (counts.iter().sum::<u64>() as f64 * q) as u64;
-            for (bucket, n) in counts.iter().enumerate() {
-                if rest < *n {
-                    return 1 << bucket;
-                }
-                rest -= n;
+    fn quantile(&self, q: f64) -> u64 {
+        let counts: Vec<_> = self.0.iter().map(|n| n.load(Ordering::Relaxed)).collect();
+        #[expect(clippy::as_conversions, reason = "a measurement")]
+        let mut rest = (counts.iter().sum::<u64>() as f64 * q) as u64;
+        for (bucket, n) in counts.iter().enumerate() {
+            if rest < *n {
+                return 1 << bucket;
             }
-            0
+            rest -= n;
         }
+        0
     }
 }
 
@@ -200,7 +196,7 @@ struct Bench {
     stats: Arc<Stats>,
     clients: HashMap<u64, Handle<Command>>,
     client_stats: Vec<Arc<Stats>>,
-    late_us: Arc<parking::Histogram>,
+    late_us: Arc<Histogram>,
 }
 
 /// A fan-out on a thread of its own and `n` clients on another runtime.
@@ -229,7 +225,7 @@ fn connect(n: u64, lane: Lane) -> Bench {
         .build()
         .expect("a runtime");
     let ready = Arc::new(AtomicU64::new(0));
-    let late_us: Arc<parking::Histogram> = Arc::default();
+    let late_us: Arc<Histogram> = Arc::default();
     let mut clients = HashMap::new();
     let mut client_stats = Vec::new();
     let start = Instant::now();

@@ -1,0 +1,152 @@
+//! The bounds of a pass, one pass at a time. What passes do together is tested live.
+
+use rtc_peer::{Certificate, Role};
+use tokio::net::UdpSocket;
+
+use super::*;
+use crate::{Event, stats::DropReason};
+
+/// Notes what it is told; slow at events when `event_time` says so.
+#[derive(Debug, Default)]
+struct Log {
+    events: usize,
+    commands: usize,
+    timeouts: usize,
+    pass_ends: usize,
+    event_time: Duration,
+    deadline: Option<Instant>,
+}
+
+impl Handler for Log {
+    /// How many peers to open.
+    type Command = usize;
+
+    fn handle_event(&mut self, _now: Instant, _event: Event, _peers: &mut Peers) {
+        self.events += 1;
+        let until = Instant::now() + self.event_time;
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+    }
+
+    fn handle_command(&mut self, now: Instant, peers_to_open: usize, peers: &mut Peers) {
+        self.commands += 1;
+        for _ in 0..peers_to_open {
+            let role = Role::Acceptor { ice_lite: true };
+            peers.open(now, role).expect("room");
+        }
+    }
+
+    fn handle_timeout(&mut self, _now: Instant, _peers: &mut Peers) {
+        self.timeouts += 1;
+        self.deadline = None;
+    }
+
+    fn handle_pass_end(&mut self, _now: Instant, _peers: &mut Peers) {
+        self.pass_ends += 1;
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}
+
+fn shard() -> Shard<Log> {
+    let config = Config::new(Certificate::generate().unwrap(), 1);
+    Shard::bind(config, Log::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_pass_takes_so_many_commands() {
+    let mut shard = shard();
+    for _ in 0..PASS_COMMANDS_MAX + 1 {
+        shard.handle().try_send(0).unwrap();
+    }
+    assert!(shard.pass().await, "one is left");
+    assert_eq!(shard.handler.commands, PASS_COMMANDS_MAX);
+    assert!(!shard.pass().await);
+    assert_eq!(shard.handler.commands, PASS_COMMANDS_MAX + 1);
+    assert_eq!(shard.stats.passes_cut.value(), 1);
+    assert_eq!(shard.handler.pass_ends, 2);
+}
+
+#[tokio::test]
+async fn a_flood_is_read_in_parts() {
+    let mut shard = shard();
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let total = PASS_DATAGRAMS_MAX + 200;
+    for _ in 0..total {
+        stranger.send_to(&[1; 1], shard.local_addr()).await.unwrap();
+    }
+    shard.wire.readable().await.unwrap();
+    assert!(shard.pass().await, "the rest is for later");
+    let first = shard.stats.datagrams_in.value();
+    // The clock may end it earlier, and the last call brings as many as it brings.
+    assert!(first <= count(PASS_DATAGRAMS_MAX + 64 * 32));
+    let until = Instant::now() + Duration::from_secs(10);
+    while shard.stats.datagrams_in.value() < count(total) && Instant::now() < until {
+        shard.pass().await;
+    }
+    assert_eq!(shard.stats.dropped(DropReason::Malformed), count(total));
+}
+
+/// Commands and the clock get their turn while events wait, and the socket does not add to them.
+#[tokio::test]
+async fn a_slow_handler_is_interrupted() {
+    let mut shard = shard();
+    shard.handler.event_time = Duration::from_micros(200);
+    let peers = 200;
+    shard.handle().try_send(peers).unwrap();
+    assert!(shard.pass().await, "events are left");
+    let first = shard.handler.events;
+    assert!(first < peers, "{first} of {peers} offers in one pass");
+
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    stranger.send_to(&[1; 1], shard.local_addr()).await.unwrap();
+    shard.wire.readable().await.unwrap();
+    shard.handle().try_send(0).unwrap();
+    shard.handler.deadline = Some(Instant::now());
+    shard.pass().await;
+    assert_eq!((shard.handler.commands, shard.handler.timeouts), (2, 1));
+    assert_eq!(shard.stats.datagrams_in.value(), 0, "the kernel queues");
+
+    let until = Instant::now() + Duration::from_secs(10);
+    while shard.pass().await && Instant::now() < until {}
+    assert_eq!(shard.handler.events, peers);
+    shard.pass().await;
+    assert_eq!(shard.stats.datagrams_in.value(), 1);
+}
+
+/// Handles may all be gone: the shard goes on.
+#[tokio::test]
+async fn a_shard_that_nobody_holds_waits_for_its_socket() {
+    let shard = shard();
+    let stats = shard.stats();
+    let addr = shard.local_addr();
+    let shutdown = CancellationToken::new();
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let run = shard.run(shutdown.clone());
+    let watch = async {
+        stranger.send_to(&[1; 1], addr).await.unwrap();
+        while stats.datagrams_in.value() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let idle = stats.passes.value();
+        // It sleeps between datagrams: a loop that turned would take its turn at each of these.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(stats.passes.value() < idle + 5);
+        shutdown.cancel();
+    };
+    tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(run, watch) })
+        .await
+        .expect("ends");
+}
+
+/// It can be one of many tasks.
+#[test]
+fn the_run_is_send() {
+    fn is_send<T: Send>(_: impl FnOnce(Shard<Log>) -> T) {}
+    is_send(|shard| shard.run(CancellationToken::new()));
+}
