@@ -1,2 +1,65 @@
-//! Placeholder.
-fn main() {}
+//! The operator's binary: a whole local cluster in one process, or one of its servers.
+
+mod bots;
+mod dev;
+mod pages;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "broker",
+    version,
+    about = "A message broker over WebRTC data channels."
+)]
+struct Command {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Brings up a whole cluster on this machine, with a page to try it in. Lets everybody in.
+    Dev(dev::Args),
+    /// Runs a coordinator.
+    Coordinator(coordinator::cli::Args),
+    /// Runs a communication server.
+    Commserver(commserver::cli::Args),
+}
+
+fn main() -> ExitCode {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(error) => {
+            // Help and version are no errors; a closed terminal has nobody to tell.
+            let bad = error.use_stderr();
+            let _printed = error.print();
+            return if bad {
+                ExitCode::from(BAD_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match command.task {
+        Task::Dev(args) => dev::main(&args),
+        Task::Coordinator(args) => coordinator::cli::run(&args),
+        Task::Commserver(args) => commserver::cli::main(args),
+    }
+}
+
+/// `EX_USAGE` of sysexits.h: as for every bad configuration.
+const BAD_USAGE: u8 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn flags_are_in_order() {
+        Command::command().debug_assert();
+    }
+}
