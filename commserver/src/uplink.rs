@@ -149,9 +149,11 @@ impl Uplink {
         self.stats.connected.store(true, Ordering::Relaxed);
         let end = self.carry(&mut socket, shutdown).await;
         self.stats.connected.store(false, Ordering::Relaxed);
-        if matches!(end, End::Shutdown) {
+        // The hub is usually gone before this task is told to go.
+        if matches!(end, End::Shutdown | End::HubGone) {
             let goodbye = timeout(CLOSE_TIMEOUT, socket.close(None)).await;
             tracing::debug!(?goodbye, "coordinator told");
+            return end;
         }
         if self.hub.send(Command::UplinkClosed).await.is_err() {
             return End::HubGone;

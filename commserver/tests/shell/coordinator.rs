@@ -83,6 +83,17 @@ impl Session {
         self.send(welcome.encode_to_vec()).await;
     }
 
+    /// Whether the server closes, and says so.
+    pub(crate) async fn ends_politely(&mut self) -> bool {
+        loop {
+            match within(self.socket.next()).await {
+                Some(Ok(Message::Close(_))) => return true,
+                None | Some(Err(_)) => return false,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
     /// The next signal; `None` when the server closed.
     pub(crate) async fn signal(&mut self) -> Option<Bytes> {
         loop {
