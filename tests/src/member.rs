@@ -45,7 +45,7 @@ impl Member {
     /// # Errors
     /// When there is no socket to be had.
     pub fn start(config: &Config) -> Result<Self> {
-        let listen = Ipv4Addr::LOCALHOST.into();
+        let listen = Some(Ipv4Addr::LOCALHOST.into());
         let endpoint = Endpoint::new(EndpointConfig {
             listen,
             ..EndpointConfig::default()
