@@ -34,9 +34,9 @@ struct Bot {
     path: Path,
 }
 
-/// A Lissajous figure: smooth, and different for everybody.
+/// A rose around the middle of the plaza, which is round: smooth, and different for everybody.
 struct Path {
-    turns: (f64, f64),
+    petals: f64,
     phase: f64,
     lap: Duration,
 }
@@ -55,14 +55,13 @@ impl Bot {
     fn join(number: u32, endpoint: &Endpoint, coordinator: &Url) -> Result<Self, ConnectError> {
         let mut rng = rand::rng();
         let (client, events) = endpoint.connect(&Config::new(coordinator.clone()))?;
-        let turns = [(1.0, 2.0), (2.0, 3.0), (3.0, 2.0), (1.0, 1.0), (3.0, 4.0)];
         Ok(Self {
             client,
             events,
             name: format!("bot {}", number + 1),
             hue: rng.random_range(0..360),
             path: Path {
-                turns: turns[rng.random_range(..turns.len())],
+                petals: f64::from(rng.random_range(2..6)),
                 phase: rng.random_range(0.0..TAU),
                 lap: Duration::from_secs_f64(rng.random_range(20.0..45.0)),
             },
@@ -103,8 +102,8 @@ impl Path {
     /// Where it is after this long: 0 to 1 from left to right and from top to bottom.
     fn place(&self, since: Duration) -> (f64, f64) {
         let angle = since.as_secs_f64() / self.lap.as_secs_f64() * TAU + self.phase;
-        let across = |turns: f64, phase: f64| 0.5 + 0.4 * (turns * angle + phase).sin();
-        (across(self.turns.0, 0.0), across(self.turns.1, self.phase))
+        let radius = 0.28 + 0.14 * (self.petals * angle + self.phase).sin();
+        (0.5 + radius * angle.cos(), 0.5 + radius * angle.sin())
     }
 }
 

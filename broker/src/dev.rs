@@ -62,6 +62,8 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let mut config = coordinator::Config::new(Arc::new(AllowAll), secret.clone());
     config.listen = args.listen;
     config.pages = pages::plaza();
+    // Two tabs of a newcomer are to meet across two servers, not to be lucky.
+    config.selector = coordinator::Selector::RoundRobin;
     let coordinator = coordinator::Server::bind(config).await?;
     let addr = coordinator.addr();
     let reachable = reachable(addr);

@@ -5,7 +5,7 @@ use coordinator::Page;
 
 /// Everything that the page needs, by path.
 pub(crate) fn plaza() -> Vec<Page> {
-    FILES.iter().map(|file| page(file)).collect()
+    FILES.iter().map(page).collect()
 }
 
 struct File {

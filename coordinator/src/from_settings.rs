@@ -161,10 +161,10 @@ fn instance(settings: &mut Settings) -> Instance {
 
 fn selector(settings: &mut Settings) -> Selector {
     let name = settings.take("selector", "random".to_string());
-    if name != "random" {
-        settings.problem(format!("selector: expected random, got {name:?}"));
-    }
-    Selector::Random
+    name.parse().unwrap_or_else(|problem| {
+        settings.problem(format!("selector: {problem}"));
+        Selector::default()
+    })
 }
 
 fn limits(settings: &mut Settings, defaults: &Limits) -> Limits {

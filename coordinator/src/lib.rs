@@ -44,6 +44,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use coordinator_core::Selector;
+
 pub use crate::config::{Config, Limits, Outbox, Page, Timeouts};
 use crate::{hub::Hub, metrics::Metrics};
 

@@ -57,6 +57,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Coordinator {
     selector: Selector,
+    /// The server that was assigned last.
+    assigned: Option<Alias>,
     limits: Limits,
     aliases: alias::Allocator,
     rng: StdRng,
@@ -74,6 +76,7 @@ impl Coordinator {
     pub fn new(config: Config) -> Self {
         Self {
             selector: config.selector,
+            assigned: None,
             limits: config.limits,
             aliases: alias::Allocator::new(config.started, config.instance),
             rng: StdRng::seed_from_u64(config.seed),
@@ -249,7 +252,10 @@ impl Coordinator {
     fn select_servers(&mut self) -> Vec<Alias> {
         let servers: Vec<Alias> = self.registry.servers().map(|server| server.alias).collect();
         let count_max = limits::AVAILABLE_SERVERS_MAX;
-        self.selector.select(&mut self.rng, &servers, count_max)
+        let (rng, last) = (&mut self.rng, self.assigned);
+        let selected = self.selector.select(rng, &servers, last, count_max);
+        self.assigned = selected.first().copied().or(last);
+        selected
     }
 
     fn send_servers(&mut self, session: SessionId, entries: Vec<ServerEntry>) {

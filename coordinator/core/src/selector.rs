@@ -1,5 +1,7 @@
 //! Which server a client is given.
 
+use std::str::FromStr;
+
 use rand::{rngs::StdRng, seq::index};
 
 use crate::alias::Alias;
@@ -10,14 +12,31 @@ pub enum Selector {
     /// Each with the same probability.
     #[default]
     Random,
+    /// One after the other, by alias: clients that come one by one are spread evenly, and two in a
+    /// row never share a server.
+    RoundRobin,
+}
+
+impl FromStr for Selector {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "random" => Ok(Self::Random),
+            "round-robin" => Ok(Self::RoundRobin),
+            _ => Err(format!("expected random or round-robin, got {name:?}")),
+        }
+    }
 }
 
 impl Selector {
-    /// At most `count_max` of `servers`: the assigned one first, then fallbacks in order.
+    /// At most `count_max` of `servers`, which ascend: the assigned one first, then fallbacks in
+    /// order. `last` is the one assigned before.
     pub(crate) fn select(
         self,
         rng: &mut StdRng,
         servers: &[Alias],
+        last: Option<Alias>,
         count_max: usize,
     ) -> Vec<Alias> {
         match self {
@@ -26,6 +45,11 @@ impl Selector {
                 let picked = index::sample(rng, servers.len(), count);
                 let at = |index| servers.get(index).copied();
                 picked.iter().filter_map(at).collect()
+            }
+            Self::RoundRobin => {
+                let next = servers.partition_point(|&alias| Some(alias) <= last);
+                let turn = servers.iter().cycle().skip(next);
+                turn.take(servers.len().min(count_max)).copied().collect()
             }
         }
     }
@@ -43,7 +67,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         let mut assigned: BTreeMap<Alias, u32> = BTreeMap::new();
         for _ in 0..6_000 {
-            let picked = Selector::Random.select(&mut rng, &servers, 4);
+            let picked = Selector::Random.select(&mut rng, &servers, None, 4);
             assert_eq!(picked.len(), 4);
             *assigned.entry(picked[0]).or_default() += 1;
             let mut distinct = picked.clone();
@@ -60,8 +84,28 @@ mod tests {
     #[test]
     fn few_servers_are_all_there_is() {
         let mut rng = StdRng::seed_from_u64(1);
-        assert!(Selector::Random.select(&mut rng, &[], 4).is_empty());
+        assert!(Selector::Random.select(&mut rng, &[], None, 4).is_empty());
         let one = [Alias::from_wire(7)];
-        assert_eq!(Selector::Random.select(&mut rng, &one, 4), one);
+        assert_eq!(Selector::Random.select(&mut rng, &one, None, 4), one);
+    }
+
+    #[test]
+    fn round_robin_takes_turns_whoever_comes_and_goes() {
+        let alias = Alias::from_wire;
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut next = |servers: &[u64], last: Option<u64>| {
+            let servers: Vec<Alias> = servers.iter().map(|&number| alias(number)).collect();
+            Selector::RoundRobin.select(&mut rng, &servers, last.map(alias), 4)
+        };
+        assert_eq!(next(&[], Some(3)), []);
+        assert_eq!(next(&[1, 2, 3], None), [1, 2, 3].map(alias));
+        assert_eq!(next(&[1, 2, 3], Some(1)), [2, 3, 1].map(alias));
+        assert_eq!(next(&[1, 2, 3], Some(3)), [1, 2, 3].map(alias));
+        assert_eq!(
+            next(&[1, 3], Some(2)),
+            [3, 1].map(alias),
+            "the last one has gone"
+        );
+        assert_eq!(next(&[1, 2, 3, 4, 5, 6], Some(4)), [5, 6, 1, 2].map(alias));
     }
 }
