@@ -7,7 +7,7 @@ use std::{
 };
 
 use client::{
-    Config, Endpoint, EndpointConfig,
+    Config, Endpoint, EndpointConfig, Lane,
     driver::{self, Running},
     kernel_drops,
 };
@@ -213,7 +213,11 @@ impl Conductor {
             }
             let complete = delivered >= self.tally.expected.load(Relaxed);
             // Complete at once may be a packet too early: the last ones are still being sent.
-            let quiet = if complete { LOOK_INTERVAL } else { QUIET };
+            let quiet = match self.plan.lane {
+                _ if complete => LOOK_INTERVAL,
+                Lane::Reliable => QUIET_RELIABLE,
+                Lane::Unreliable => QUIET_UNRELIABLE,
+            };
             if last.1.elapsed() > quiet {
                 return;
             }
@@ -308,7 +312,10 @@ const LEAD: Duration = Duration::from_millis(200);
 
 /// Without a delivery for so long, nothing more will come: three retransmissions of SCTP, whose
 /// timer starts at one second.
-const QUIET: Duration = Duration::from_secs(4);
+const QUIET_RELIABLE: Duration = Duration::from_secs(4);
+
+/// The same where nothing is retransmitted: far beyond any delay of a network.
+const QUIET_UNRELIABLE: Duration = Duration::from_secs(1);
 
 /// The longest wait for what is under way.
 const DRAIN_MAX: Duration = Duration::from_secs(60);

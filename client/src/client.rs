@@ -164,17 +164,22 @@ impl Client {
     /// # Errors
     /// The reason for which the client has stopped.
     pub async fn connected(&self) -> Result<u64, Reason> {
-        let mut states = self.inner.shared.state.subscribe();
-        loop {
-            match *states.borrow_and_update() {
-                State::Connected { alias, .. } => return Ok(alias),
-                State::Stopped { reason } => return Err(reason),
-                _ => {}
-            }
-            if states.changed().await.is_err() {
-                return Err(Reason::Closed);
-            }
+        let settled =
+            |state: &State| matches!(state, State::Connected { .. } | State::Stopped { .. });
+        match self.reached(settled).await {
+            State::Connected { alias, .. } => Ok(alias),
+            State::Stopped { reason } => Err(reason),
+            _ => Err(Reason::Closed),
         }
+    }
+
+    /// Waits until the client is where it is wanted, or has stopped: there is nothing beyond.
+    pub async fn reached(&self, mut wanted: impl FnMut(&State) -> bool) -> State {
+        let mut states = self.inner.shared.state.subscribe();
+        let reached = states
+            .wait_for(|state| wanted(state) || matches!(state, State::Stopped { .. }))
+            .await;
+        reached.map_or_else(|_| self.state(), |state| *state)
     }
 
     /// Our alias, as the server knows it.

@@ -1,0 +1,194 @@
+//! The load tester against a real cluster: what it counts, and what it does not.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use client_sim::{Control, Error, Impair, Lane, Options, Phase, Progress, Report};
+use tests::{PATIENCE, cluster::Cluster};
+use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+fn options(cluster: &Cluster) -> Result<Options> {
+    Ok(Options {
+        coordinator: cluster.url().parse()?,
+        clients: 10,
+        rate: 20.0,
+        duration: Duration::from_secs(1),
+        ramp: Duration::from_millis(100),
+        workers: 1,
+        ..Options::default()
+    })
+}
+
+async fn run(options: Options) -> Result<Report> {
+    let run = client_sim::run(options, Control::default());
+    Ok(timeout(3 * PATIENCE, run).await.context("it goes on")??)
+}
+
+fn ensure_clean(report: &Report, expected: u64) -> Result<()> {
+    ensure!(report.expected == expected, "{expected} due, {report}");
+    ensure!(report.delivered == expected && report.lost == 0, "{report}");
+    let faults = report.away + report.duplicated + report.corrupt + report.failed;
+    ensure!(faults == 0 && report.errors.is_empty(), "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_sent_arrives_across_two_servers() -> Result<()> {
+    let cluster = Cluster::start(2).await?;
+    let report = run(options(&cluster)?).await?;
+    ensure!(
+        report.connected == 10 && report.published == 200,
+        "{report}"
+    );
+    ensure_clean(&report, 200 * 9)?;
+    ensure!(report.reordered == 0, "{report}");
+    ensure!(
+        report.latency_us.max > 0 && report.connect_ms.max > 0.0,
+        "{report}"
+    );
+    cluster.stop().await
+}
+
+#[tokio::test]
+async fn each_topic_has_its_own_subscribers() -> Result<()> {
+    let cluster = Cluster::start(2).await?;
+    let report = run(Options {
+        topics: 4,
+        subscribe_per_client: 2,
+        publishers: Some(4),
+        lane: Lane::Unreliable,
+        payload: 1_000,
+        ..options(&cluster)?
+    })
+    .await?;
+    // Topics 0 and 1 have five or six subscribers of ten, and one publisher each; see below.
+    let subscribers = |topic: u32| (0..10).filter(move |c| c % 4 == topic || (c + 1) % 4 == topic);
+    let due: usize = (0..4)
+        .map(|topic| subscribers(topic).filter(|client| *client != topic).count() * 20)
+        .sum();
+    ensure!(report.published == 80, "{report}");
+    ensure_clean(&report, u64::try_from(due)?)?;
+    cluster.stop().await
+}
+
+#[tokio::test]
+async fn a_bad_network_shows_on_the_unreliable_lane_alone() -> Result<()> {
+    let cluster = Cluster::start(1).await?;
+    let impair = Impair {
+        loss: 0.05,
+        ..Impair::default()
+    };
+    let bad = Options {
+        clients: 6,
+        impair: Some(impair),
+        ..options(&cluster)?
+    };
+    let unreliable = run(Options {
+        lane: Lane::Unreliable,
+        ..bad.clone()
+    })
+    .await?;
+    ensure!(unreliable.lost > 0, "{unreliable}");
+    ensure!(
+        unreliable.delivered + unreliable.lost == unreliable.expected,
+        "{unreliable}"
+    );
+    ensure!(unreliable.expected == 6 * 20 * 5, "{unreliable}");
+    let reliable = run(bad).await?;
+    ensure!(
+        reliable.lost == 0 && reliable.expected == 6 * 20 * 5,
+        "{reliable}"
+    );
+    cluster.stop().await
+}
+
+#[tokio::test]
+async fn whom_a_fault_took_away_has_lost_nothing() -> Result<()> {
+    let mut cluster = Cluster::start(2).await?;
+    let progress = watch::Sender::default();
+    let mut phases = progress.subscribe();
+    let control = Control {
+        progress: Some(progress),
+        ..Control::default()
+    };
+    let load = client_sim::run(
+        Options {
+            duration: Duration::from_secs(4),
+            ..options(&cluster)?
+        },
+        control,
+    );
+    let fault = async {
+        let published = |progress: &Progress| progress.published > 100;
+        timeout(PATIENCE, phases.wait_for(published)).await??;
+        cluster.stop_commserver(0).await
+    };
+    let (report, fault) = tokio::join!(timeout(3 * PATIENCE, load), fault);
+    fault?;
+    let report = report??;
+    ensure!(
+        report.away > 0 && !report.errors.is_empty(),
+        "somebody was there: {report}"
+    );
+    ensure!(
+        report.delivered + report.lost == report.expected,
+        "{report}"
+    );
+    // At the moment of the fault a few packets are under way; what was sent into it is not lost.
+    ensure!(report.lost * 20 < report.expected, "{report}");
+    ensure!(
+        report.duplicated == 0 && report.reordered == 0 && report.corrupt == 0,
+        "{report}"
+    );
+    cluster.stop().await
+}
+
+#[tokio::test]
+async fn an_interrupted_run_reports_what_there_was() -> Result<()> {
+    let cluster = Cluster::start(1).await?;
+    let stop = CancellationToken::new();
+    let progress = watch::Sender::default();
+    let mut phases = progress.subscribe();
+    let control = Control {
+        stop: stop.clone(),
+        progress: Some(progress),
+    };
+    let load = client_sim::run(
+        Options {
+            duration: Duration::from_secs(3_600),
+            ..options(&cluster)?
+        },
+        control,
+    );
+    let interrupt = async {
+        let under_load = |progress: &Progress| {
+            matches!(progress.phase, Phase::Publishing { .. }) && progress.delivered > 0
+        };
+        timeout(PATIENCE, phases.wait_for(under_load)).await??;
+        stop.cancel();
+        anyhow::Ok(())
+    };
+    let (report, interrupted) = tokio::join!(timeout(3 * PATIENCE, load), interrupt);
+    interrupted?;
+    let report = report??;
+    ensure!(report.duration_s < 60.0 && report.published > 0, "{report}");
+    ensure!(
+        report.lost == 0 && report.delivered == report.expected,
+        "{report}"
+    );
+    cluster.stop().await
+}
+
+#[tokio::test]
+async fn nobody_there_is_no_report() -> Result<()> {
+    let mut cluster = Cluster::start(1).await?;
+    let alone = Options {
+        patience: Duration::from_millis(500),
+        ..options(&cluster)?
+    };
+    cluster.stop_commserver(0).await?;
+    let none = client_sim::run(alone, Control::default()).await;
+    ensure!(matches!(none, Err(Error::NobodyConnected(_))), "{none:?}");
+    cluster.stop().await
+}
