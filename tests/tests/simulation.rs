@@ -4,6 +4,7 @@
 //! `SEEDS=10000` makes `seeds` run so many, `FIRST_SEED=1000` from there on.
 
 use std::{
+    collections::BTreeMap,
     env,
     panic::resume_unwind,
     sync::atomic::{AtomicU64, Ordering},
@@ -32,6 +33,13 @@ fn seeds() {
         sum(|report| report.counts.relayed),
         sum(|report| report.counts.repeated_after_move),
     );
+    let mut reached = BTreeMap::new();
+    for (name, count) in reports.iter().flat_map(|report| &report.reached) {
+        *reached.entry(name).or_insert(0) += count;
+    }
+    for (name, count) in &reached {
+        println!("{count:>9} {name}");
+    }
     // Green must mean something: each kind of run has to have put the checkers to work.
     for fault in Fault::ALL {
         let with = reports

@@ -32,8 +32,11 @@ pub enum Check {
     OnlySubscribers,
     /// Nobody receives what it published itself, under the alias that it still has.
     NoEcho,
-    /// On the reliable lane, everybody receives everything while no peer on the way is lost.
+    /// On the reliable lane, everybody receives everything while no peer on the way is lost; in a run
+    /// without faults, on the unreliable lane as well.
     NothingLost,
+    /// In a run without faults nobody is disconnected, whatever rogues do.
+    Undisturbed,
     /// Nobody receives anything twice on one peer, and no application is told of it twice for that.
     AtMostOnce,
     /// On the reliable lane, what a publisher sends by one peer comes to a peer in this order.
@@ -76,6 +79,8 @@ impl fmt::Display for Violation {
 pub(super) struct Checkers {
     /// Longer than anything takes from one side of the cluster to the other while no path is cut.
     travel_max: Duration,
+    /// There are no faults in this run.
+    quiet: bool,
     publications: BTreeMap<PublicationId, Publication>,
     /// By the member's engine.
     attachments: BTreeMap<EngineKey, Attachment>,
@@ -125,9 +130,10 @@ struct Publication {
 }
 
 impl Checkers {
-    pub(super) fn new(travel_max: Duration) -> Self {
+    pub(super) fn new(travel_max: Duration, quiet: bool) -> Self {
         Self {
             travel_max,
+            quiet,
             publications: BTreeMap::new(),
             attachments: BTreeMap::new(),
             links: Links::default(),

@@ -50,6 +50,7 @@ impl World {
 
     /// It dies: every socket breaks.
     pub(super) fn stop_coordinator(&mut self, notice_max_ms: u64) {
+        self.count_coordinator();
         let host = &mut self.coordinator;
         if host.core.take().is_none() {
             return;
@@ -125,6 +126,21 @@ impl World {
             core.handle_input(self.net.clock.instant(), Input::Tick);
             self.pump_coordinator();
         }
+    }
+
+    /// Adds up what it has counted.
+    pub(super) fn count_coordinator(&mut self) {
+        let Some(core) = &self.coordinator.core else {
+            return;
+        };
+        let stats = *core.stats();
+        for (reason, count) in stats.dropped.by_reason() {
+            self.reach(format!("coordinator drops {}", reason.label()), count);
+        }
+        self.reach(
+            "coordinator answers that nobody is there".into(),
+            stats.errors,
+        );
     }
 
     fn pump_coordinator(&mut self) {

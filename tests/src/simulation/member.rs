@@ -139,6 +139,8 @@ impl World {
         self.net.say(life.node, "leaves");
         if let Some(session) = self.members[index].session() {
             session.close(Reason::Closed);
+            let stats = *session.stats();
+            self.count_session(stats);
         }
         self.pump_member(life);
         let member = &mut self.members[index];
@@ -230,6 +232,22 @@ impl World {
         }
     }
 
+    fn count_session(&mut self, stats: client::session::Stats) {
+        let dropped = stats.dropped;
+        for (what, count) in [
+            ("fails to connect", stats.attempts_failed),
+            ("is disconnected", stats.disconnects),
+            ("queues", stats.queued),
+            ("drops unreliable, offline", dropped.unreliable_offline),
+            ("drops malformed", dropped.malformed),
+            ("drops unexpected", dropped.unexpected),
+            ("drops stale", dropped.stale),
+            ("drops unwanted", dropped.unwanted),
+        ] {
+            self.reach(format!("session {what}"), count);
+        }
+    }
+
     fn attach(&mut self, life: Life, key: EngineKey) {
         let (Node::Member(index), Some(Node::Server(server))) =
             (life.node, self.net.remote_node(key))
@@ -238,7 +256,9 @@ impl World {
         };
         let alias = self.net.engines[key.0].alias;
         let honest = index < self.plan.sessions;
-        self.checkers.attached(key, index, honest, server, alias);
+        let now = self.net.now();
+        self.checkers
+            .attached(now, key, index, honest, server, alias);
     }
 
     fn living_member(&mut self, life: Life) -> Option<&mut Member> {
@@ -372,7 +392,12 @@ impl World {
                     self.checkers.fail(super::Check::Liveness, text);
                 }
             }
-            told => self.net.say(life.node, format!("is told {told:?}")),
+            told => {
+                if let Told::Disconnected { reason } = told {
+                    self.checkers.disconnected(index, reason);
+                }
+                self.net.say(life.node, format!("is told {told:?}"));
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -25,6 +25,9 @@ pub struct Report {
     pub counts: Counts,
     /// What could go wrong.
     pub faults: BTreeSet<Fault>,
+    /// What the cores have counted: drops, closes and the like, by name. A defence that no run
+    /// reaches is not tested by any.
+    pub reached: BTreeMap<String, u64>,
 }
 
 /// A run in which something was wrong.
@@ -106,6 +109,7 @@ fn run_plan(plan: Plan) -> Result<Report, Box<Failure>> {
         events: world.net.trace.count(),
         counts: world.checkers.counts,
         faults,
+        reached: std::mem::take(&mut world.reached),
     })
 }
 

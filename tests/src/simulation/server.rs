@@ -72,6 +72,7 @@ impl World {
 
     /// It dies, and its peers are told nothing.
     pub(super) fn stop_server(&mut self, index: usize, notice_max_ms: u64) {
+        self.count_server(index);
         let host = &mut self.servers[index];
         if host.core.take().is_none() {
             return;
@@ -89,6 +90,29 @@ impl World {
             self.net.close_end(socket, Side::Node);
             self.net.break_socket(socket, [1, notice_max_ms]);
         }
+    }
+
+    /// Adds up what it has counted.
+    pub(super) fn count_server(&mut self, index: usize) {
+        let Some(core) = &self.servers[index].core else {
+            return;
+        };
+        let stats = core.stats().clone();
+        for (why, count) in stats.drops {
+            self.reach(format!("server drops {}", why.label()), count);
+        }
+        for (what, counts) in [
+            ("refuses", stats.refusals),
+            ("loses peer:", stats.peers_closed),
+            ("loses link:", stats.links_closed),
+            ("sends error", stats.errors),
+        ] {
+            for (reason, count) in counts {
+                self.reach(format!("server {what} {}", reason.name()), count);
+            }
+        }
+        self.reach("server dials".into(), stats.dials);
+        self.reach("server replaces a link".into(), stats.links_replaced);
     }
 
     pub(super) fn redial(&mut self, life: Life) {

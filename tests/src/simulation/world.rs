@@ -1,7 +1,7 @@
 //! The whole cluster in one thread: takes what is due, one after the other, and gives it to whom it
 //! is meant for.
 
-use std::hash::BuildHasher as _;
+use std::{collections::BTreeMap, hash::BuildHasher as _};
 
 use client::session::State;
 
@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) servers: Vec<server::Host>,
     pub(super) members: Vec<Member>,
     pub(super) checkers: Checkers,
+    /// What the cores have counted, by name.
+    pub(super) reached: BTreeMap<String, u64>,
     probes: Vec<PublicationId>,
     /// Steps taken at this very moment.
     standstill: u32,
@@ -49,7 +51,8 @@ impl World {
             coordinator: coordinator::Host::default(),
             servers: (0..plan.servers).map(server::Host::new).collect(),
             members: (0..plan.members()).map(Member::new).collect(),
-            checkers: Checkers::new(plan.travel_max()),
+            checkers: Checkers::new(plan.travel_max(), plan.faults.is_empty()),
+            reached: BTreeMap::new(),
             probes: Vec::new(),
             standstill: 0,
             plan,
@@ -114,6 +117,10 @@ impl World {
             Event::Leave => self.leave(),
             Event::End => {
                 self.check_nothing_left();
+                for index in 0..self.plan.servers {
+                    self.count_server(index);
+                }
+                self.count_coordinator();
                 return false;
             }
         }
@@ -240,6 +247,12 @@ impl World {
         if left != Some((0, u64::try_from(self.plan.servers).unwrap_or(0))) {
             let text = format!("the coordinator has clients and servers {left:?}");
             self.checkers.fail(Check::NothingLeft, text);
+        }
+    }
+
+    pub(super) fn reach(&mut self, name: String, count: u64) {
+        if count > 0 {
+            *self.reached.entry(name).or_default() += count;
         }
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proto::Lane;
 
-use super::{Checkers, subscriptions::Subscriptions};
+use super::{Check, Checkers, subscriptions::Subscriptions};
 use crate::simulation::{clock::At, node::EngineKey};
 
 /// One peer between a member and a server.
@@ -15,6 +15,7 @@ pub(super) struct Attachment {
     /// The alias that the coordinator gave to whoever sent the CONNECT.
     pub(super) alias: u64,
     pub(super) verdict: Verdict,
+    pub(super) opened: At,
     pub(super) alive: bool,
     pub(super) subscriptions: Subscriptions,
 }
@@ -37,6 +38,7 @@ impl Checkers {
     /// A member's reliable lane to a server is open.
     pub(crate) fn attached(
         &mut self,
+        now: At,
         engine: EngineKey,
         member: usize,
         honest: bool,
@@ -51,6 +53,7 @@ impl Checkers {
                 server,
                 alias,
                 verdict: Verdict::Pending,
+                opened: now,
                 alive: true,
                 subscriptions: Subscriptions::default(),
             },
@@ -80,5 +83,12 @@ impl Checkers {
             attachment.subscriptions.sent(bytes);
         }
         self.note_publication(now, engine, lane, bytes);
+    }
+
+    /// An application is told that it was disconnected.
+    pub(crate) fn disconnected(&mut self, member: usize, reason: proto::Reason) {
+        self.require(!self.quiet, Check::Undisturbed, || {
+            format!("client{member} was disconnected: {reason}")
+        });
     }
 }
