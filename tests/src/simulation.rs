@@ -39,5 +39,5 @@ mod world;
 
 pub use checkers::{Check, Counts, Violation};
 pub use plan::Fault;
-pub use report::{Failure, Report, run, run_sabotaged};
+pub use report::{Failure, Report, run, run_sabotaged, run_traced};
 pub use sabotage::Sabotage;

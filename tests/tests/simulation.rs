@@ -1,6 +1,7 @@
 //! The simulation's seeds, and the proofs that its checkers see what they are there for.
 //!
-//! `SEED=7 cargo test -p tests --test simulation replay -- --nocapture` runs one seed;
+//! `SEED=7 cargo test -p tests --test simulation replay -- --nocapture` runs one seed, with
+//! `TRACE=1000` so many events before a failure;
 //! `SEEDS=10000` makes `seeds` run so many, `FIRST_SEED=1000` from there on.
 
 use std::{
@@ -61,7 +62,9 @@ fn seeds() {
 #[test]
 fn replay() {
     let Some(seed) = number("SEED") else { return };
-    match simulation::run(seed) {
+    let trace_max = number("TRACE").unwrap_or(100);
+    let trace_max = usize::try_from(trace_max).unwrap_or(usize::MAX);
+    match simulation::run_traced(seed, trace_max) {
         Ok(report) => println!("seed {seed}: {report:?}"),
         Err(failure) => panic!("{failure}"),
     }

@@ -15,6 +15,8 @@ use super::{
 pub(super) enum Mend {
     Coordinator,
     Server(usize),
+    /// A server that shuts down has said its farewells.
+    Shutdown(usize),
     Cut(Node, Node),
     Slow(Node, Node),
 }
@@ -43,6 +45,7 @@ impl World {
         match what {
             Mend::Coordinator if self.coordinator.core.is_none() => self.start_coordinator(),
             Mend::Server(index) if self.servers[index].core.is_none() => self.start_server(index),
+            Mend::Shutdown(index) => self.stop_server(index, 50),
             Mend::Cut(a, b) if self.net.is_cut(a, b) => {
                 self.net.say(a, format!("reaches {b} again"));
                 self.net.heal_path(a, b);
@@ -69,7 +72,7 @@ impl World {
             self.mend(Mend::Cut(a, b));
         }
         for index in 0..self.plan.sessions {
-            self.net.after(Duration::ZERO, Event::Join(index));
+            self.prepare_for_probes(index);
         }
     }
 
@@ -87,6 +90,14 @@ impl World {
                 let notice = [50, 30_000][self.faults.below(2)];
                 self.stop_server(index, notice);
                 let wait = self.faults.millis(200, 8_000);
+                self.net.after(wait, Event::Mend(Mend::Server(index)));
+            }
+            Fault::ServerShutdown => {
+                let index = self.faults.below(self.plan.servers);
+                self.shut_server_down(index);
+                let wait = self.faults.millis(1, 500);
+                self.net.after(wait, Event::Mend(Mend::Shutdown(index)));
+                let wait = self.faults.millis(500, 5_000);
                 self.net.after(wait, Event::Mend(Mend::Server(index)));
             }
             Fault::SignallingCut => self.cut_some_socket(),

@@ -110,9 +110,6 @@ impl World {
         let mischief = index.checked_sub(self.plan.sessions);
         let mischief = mischief.and_then(|index| self.plan.mischiefs.get(index).copied());
         let member = &mut self.members[index];
-        if member.core.is_some() {
-            return;
-        }
         member.run += 1;
         member.core = Some(match mischief {
             Some(mischief) => {

@@ -46,7 +46,7 @@ impl Network {
         Self {
             clock: Clock::new(),
             queue: Queue::new(),
-            trace: Trace::new(),
+            trace: Trace::new(plan.trace_max),
             dice: Dice::new(plan.seed, "network"),
             sockets: Vec::new(),
             engines: Vec::new(),

@@ -13,6 +13,8 @@ pub enum Fault {
     CoordinatorRestart,
     /// A commserver dies with all it knows, and is started again.
     ServerCrash,
+    /// A commserver shuts down politely, and is started again.
+    ServerShutdown,
     /// A signalling socket breaks; each end notices in its own time.
     SignallingCut,
     /// Nothing gets through between two nodes for a while.
@@ -30,6 +32,7 @@ impl Fault {
     pub const ALL: &'static [Self] = &[
         Self::CoordinatorRestart,
         Self::ServerCrash,
+        Self::ServerShutdown,
         Self::SignallingCut,
         Self::PathCut,
         Self::PathSlow,
@@ -38,7 +41,7 @@ impl Fault {
     ];
 }
 
-/// How a dishonest client misbehaves.
+/// How a client misbehaves that is none of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Mischief {
     /// Subscribes and publishes without AUTH.
@@ -51,17 +54,26 @@ pub(super) enum Mischief {
     Liar,
     /// Is let in, and sends garbage, packets that are not for clients to send, and giants.
     Garbage,
+    /// None: it speaks the 2019 protocol, and nothing more.
+    Elder,
+    /// Joins, and says nothing.
+    Mute,
+    /// Sends more behind its AUTH than a server holds while it waits for the verdict.
+    Flooder,
     /// Sprays signals at everybody through the coordinator.
     Sprayer,
 }
 
 impl Mischief {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Unauthenticated,
         Self::WrongCredentials,
         Self::FalseServer,
         Self::Liar,
         Self::Garbage,
+        Self::Elder,
+        Self::Mute,
+        Self::Flooder,
         Self::Sprayer,
     ];
 }
@@ -81,9 +93,15 @@ pub(super) struct Plan {
     pub(super) delay_max: Duration,
     /// Of a packet on the unreliable lane, in a hundred.
     pub(super) loss: u32,
+    /// What a commserver has room for, where it is less than usual.
+    pub(super) peers_max: Option<usize>,
+    /// What a commserver lets a client subscribe to, where it is less than usual.
+    pub(super) subscriptions_max: Option<usize>,
     /// Longest pause between two things that clients do.
     pub(super) pause_max: Duration,
     pub(super) sabotage: Option<Sabotage>,
+    /// So many events are kept for a person to read.
+    pub(super) trace_max: usize,
 }
 
 impl Plan {
@@ -91,13 +109,18 @@ impl Plan {
         let mut dice = Dice::new(seed, "plan");
         let servers = [1, 2, 2, 3, 3, 4][dice.below(6)];
         let sessions = 2 + dice.below(6);
-        let mischiefs = (0..dice.below(4))
+        let mischiefs: Vec<Mischief> = (0..dice.below(4))
             .filter_map(|_| dice.pick(&Mischief::ALL))
             .collect();
         let mut faults = BTreeSet::new();
         if dice.percent(75) {
             faults.extend(Fault::ALL.iter().filter(|_| dice.percent(45)));
         }
+        // Just enough for everybody, when nobody is counted twice.
+        let members = sessions + mischiefs.len();
+        let peers_max = members.div_ceil(servers) + 1 + dice.below(2);
+        let peers_max = dice.percent(20).then_some(peers_max);
+        let subscriptions_max = dice.percent(15).then(|| 2 + dice.below(4));
         let loss = [1, 5, 20, 50][dice.below(4)];
         Self {
             seed,
@@ -105,6 +128,8 @@ impl Plan {
             sessions,
             mischiefs,
             topics: 1 + dice.below(6),
+            peers_max,
+            subscriptions_max,
             loss: if faults.contains(&Fault::Loss) {
                 loss
             } else {
@@ -114,6 +139,7 @@ impl Plan {
             delay_max: [2, 20, 60].map(Duration::from_millis)[dice.below(3)],
             pause_max: [40, 100, 300].map(Duration::from_millis)[dice.below(3)],
             sabotage,
+            trace_max: TRACE_MAX,
         }
     }
 
@@ -144,6 +170,8 @@ impl Plan {
     }
 }
 
+/// Events kept for a person to read, unless more are asked for.
+const TRACE_MAX: usize = 100;
 /// The most that a slow path adds to its delay.
 pub(super) const SLOW_MAX: Duration = Duration::from_secs(1);
 /// Clients begin to join, and soon to work.

@@ -70,6 +70,15 @@ pub fn run(seed: u64) -> Result<Report, Box<Failure>> {
     run_plan(Plan::new(seed, None))
 }
 
+/// The same, with the last `trace_max` events in a failure's trace instead of 100.
+///
+/// # Errors
+/// When something was wrong: the first thing.
+pub fn run_traced(seed: u64, trace_max: usize) -> Result<Report, Box<Failure>> {
+    let plan = Plan::new(seed, None);
+    run_plan(Plan { trace_max, ..plan })
+}
+
 /// The same with something broken on purpose; `quiet` leaves out the seed's own faults.
 ///
 /// # Errors

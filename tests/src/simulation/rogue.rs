@@ -1,13 +1,15 @@
-//! A client that does not play by the rules: it joins as a client does, and then does its mischief.
+//! A client that is none of ours: it joins as a client does, and then does its mischief, or speaks
+//! the 2019 protocol.
 
 use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 use client::session::{Input, Output, PeerId, SignalKind, SocketId};
 use proto::{
-    AuthMessage, Capability, ConnectMessage, InterestMessage, Lane, Message as _, MessageType,
-    RenamedMessage, Role, SubscribeMessage, SubscriptionEntry, SubscriptionMessage,
-    TopicIdentityMessage, TopicMessage, WebRtcMessage, WelcomeMessage, peek,
+    AuthMessage, Capability, ConnectMessage, Format, InterestMessage, Lane, Message as _,
+    MessageType, PingMessage, RenamedMessage, Role, SubscribeMessage, SubscriptionEntry,
+    SubscriptionMessage, TopicIdentityMessage, TopicMessage, WebRtcMessage, WelcomeMessage, peek,
+    topic_list,
 };
 
 use super::{credentials, dice::Dice, plan::Mischief, publication::PublicationId, workload};
@@ -193,7 +195,9 @@ impl Rogue {
             }
             Mischief::WrongCredentials => (Role::Client, credentials::wrong_token()),
             Mischief::FalseServer => (Role::CommunicationServer, Bytes::from(self.dice.bytes(32))),
-            Mischief::Liar | Mischief::Garbage | Mischief::Sprayer => {
+            Mischief::Mute => return,
+            Mischief::Elder => return self.introduce_as_2019(),
+            Mischief::Liar | Mischief::Garbage | Mischief::Flooder | Mischief::Sprayer => {
                 (Role::Client, credentials::token(self.member))
             }
         };
@@ -212,6 +216,48 @@ impl Rogue {
         // All behind it, before the verdict.
         self.subscribe();
         self.act();
+        if self.mischief == Mischief::Flooder {
+            for _ in 0..100 {
+                self.publish();
+            }
+        }
+    }
+
+    /// As a client of 2019 does: nothing is announced, nothing is waited for.
+    fn introduce_as_2019(&mut self) {
+        let auth = AuthMessage {
+            r#type: MessageType::Auth.into(),
+            role: Role::Client.into(),
+            body: credentials::token(self.member),
+            ..Default::default()
+        };
+        self.send(Lane::Reliable, auth.encode_to_vec());
+        self.subscribe_as_2019();
+    }
+
+    /// The whole list, sometimes zipped, and a PING that shows when it has been read.
+    fn subscribe_as_2019(&mut self) {
+        let topics: Vec<String> = (0..workload::TOPICS_MAX)
+            .filter(|_| self.dice.percent(70))
+            .map(workload::topic)
+            .collect();
+        let plain = topic_list::encode_plain(topics.iter().map(String::as_str));
+        let (format, topics) = if self.dice.percent(50) {
+            (Format::Plain, plain)
+        } else {
+            (Format::Gzip, topic_list::compress(&plain))
+        };
+        let subscription = SubscriptionMessage {
+            r#type: MessageType::Subscription.into(),
+            format: format.into(),
+            topics,
+        };
+        self.send(Lane::Reliable, subscription.encode_to_vec());
+        let ping = PingMessage {
+            r#type: MessageType::Ping.into(),
+            time: f64::from(self.published),
+        };
+        self.send(Lane::Reliable, ping.encode_to_vec());
     }
 
     fn subscribe(&mut self) {
@@ -251,6 +297,9 @@ impl Rogue {
             return;
         }
         match self.mischief {
+            Mischief::Mute => {}
+            Mischief::Elder if self.dice.percent(10) => self.subscribe_as_2019(),
+            Mischief::Elder => self.publish_as_2019(),
             Mischief::Garbage => self.garbage(),
             _ => self.publish(),
         }
@@ -287,6 +336,14 @@ impl Rogue {
             .encode_to_vec()
         };
         self.send(lane, frame);
+    }
+
+    fn publish_as_2019(&mut self) {
+        let lane = Lane::ALL[self.dice.below(2)];
+        let topic = workload::topic(self.dice.below(workload::TOPICS_MAX));
+        let body = self.next_id().body(10);
+        let with_identity = self.dice.percent(30);
+        self.send(lane, proto::frame::publish(&topic, body, 0, with_identity));
     }
 
     fn next_id(&mut self) -> PublicationId {

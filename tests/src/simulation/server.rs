@@ -64,10 +64,24 @@ impl World {
         let instance = self.net.dice.number() | 1;
         let seed = self.net.dice.number();
         let now = self.net.clock.instant();
-        host.core = Some(Broker::new(now, Config::new(instance, seed)));
+        let mut config = Config::new(instance, seed);
+        if let Some(peers_max) = self.plan.peers_max {
+            config.limits.peers_max = peers_max;
+        }
+        if let Some(subscriptions_max) = self.plan.subscriptions_max {
+            config.limits.subscriptions_max = subscriptions_max;
+        }
+        host.core = Some(Broker::new(now, config));
         let life = host.life();
         self.net.say(life.node, "starts");
         host.uplink = Some(self.net.dial(life, None));
+    }
+
+    /// It goes away, and says so.
+    pub(super) fn shut_server_down(&mut self, index: usize) {
+        let life = self.servers[index].life();
+        self.net.say(life.node, "shuts down");
+        self.feed_server(life, Input::Shutdown);
     }
 
     /// It dies, and its peers are told nothing.

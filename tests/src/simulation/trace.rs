@@ -58,14 +58,17 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) struct Trace {
     last: VecDeque<(At, What)>,
+    last_max: usize,
     hasher: DefaultHasher,
     count: u64,
 }
 
 impl Trace {
-    pub(super) fn new() -> Self {
+    /// Keeps the last so many events for a person to read.
+    pub(super) fn new(last_max: usize) -> Self {
         Self {
-            last: VecDeque::with_capacity(LAST),
+            last: VecDeque::new(),
+            last_max,
             hasher: DefaultHasher::new(),
             count: 0,
         }
@@ -74,7 +77,7 @@ impl Trace {
     pub(super) fn note(&mut self, at: At, what: What) {
         (at, &what).hash(&mut self.hasher);
         self.count += 1;
-        if self.last.len() == LAST {
+        if self.last.len() == self.last_max {
             self.last.pop_front();
         }
         self.last.push_back((at, what));
@@ -195,6 +198,3 @@ fn show<T: fmt::Debug, E: fmt::Display>(text: &mut String, message: Result<T, E>
         Err(error) => write!(text, "({error})"),
     }
 }
-
-/// So many events are kept for a person to read.
-const LAST: usize = 100;

@@ -22,11 +22,25 @@ impl World {
 
     /// A member comes, and is interested in some topics from the start.
     pub(super) fn join(&mut self, index: usize) {
+        if self.members[index].core.is_some() {
+            return;
+        }
         self.join_member(index);
         self.subscribe(index, &[PROBES.into()]);
         for _ in 0..self.work.below(3) {
             let topic = self.some_topic();
             self.subscribe(index, &[topic]);
+        }
+    }
+
+    /// Everybody is here and has room for the probes, where a server takes few subscriptions.
+    pub(super) fn prepare_for_probes(&mut self, index: usize) {
+        self.join(index);
+        if self.plan.subscriptions_max.is_some() {
+            for topic in (0..TOPICS_MAX).map(topic) {
+                self.unsubscribe(index, &topic);
+            }
+            self.subscribe(index, &[PROBES.into()]);
         }
     }
 
@@ -48,7 +62,10 @@ impl World {
                     .collect();
                 self.subscribe(index, &topics);
             }
-            2 => self.unsubscribe(index),
+            2 => {
+                let topic = self.some_topic();
+                self.unsubscribe(index, &topic);
+            }
             3 => {
                 if self.members[index].core.is_some() {
                     self.leave_member(index);
@@ -127,14 +144,13 @@ impl World {
         self.pump_member(life);
     }
 
-    fn unsubscribe(&mut self, index: usize) {
+    fn unsubscribe(&mut self, index: usize, topic: &str) {
         let now = self.net.clock.instant();
-        let topic = self.some_topic();
         let life = self.members[index].life();
         let Some(session) = self.members[index].session() else {
             return;
         };
-        let asked = session.unsubscribe(now, &[&topic]);
+        let asked = session.unsubscribe(now, &[topic]);
         self.net
             .say(life.node, format!("unsubscribes from {topic}: {asked:?}"));
         self.pump_member(life);

@@ -10,7 +10,7 @@ use crate::simulation::{clock::At, node::EngineKey, publication::PublicationId, 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) alias: u64,
-    pub(super) topic: &'a str,
+    pub(super) topic: Option<&'a str>,
     pub(super) lane: Lane,
     pub(super) identity: Option<(&'a [u8], i32)>,
 }
@@ -78,15 +78,15 @@ impl Checkers {
             return;
         };
         let (member, server, alias) = (attachment.member, attachment.server, attachment.alias);
+        let topical = attachment.topical;
+        let Some(topic) = self.publications.get(&id).map(|known| &known.topic) else {
+            let text = format!("{id} arrived, which nobody published");
+            return self.fail(Check::Truth, text);
+        };
         let late = now.saturating_sub(self.travel_max);
-        let subscribed = attachment
-            .subscriptions
-            .may_receive(late, packet.topic, lane);
+        let subscribed = attachment.subscriptions.may_receive(late, topic, lane);
         let Some(publication) = self.publications.get_mut(&id) else {
-            return self.fail(
-                Check::Truth,
-                format!("{id} arrived, which nobody published"),
-            );
+            return;
         };
         let (origin, source) = (publication.server, publication.engine);
         let before = publication
@@ -108,6 +108,9 @@ impl Checkers {
                 packet.topic
             )
         });
+        self.require(topical || packet.topic.is_empty(), Check::Truth, || {
+            format!("client{member} of 2019 got {id} with its topic")
+        });
         self.require(first, Check::AtMostOnce, || {
             format!("client{member} got {id} twice")
         });
@@ -122,7 +125,8 @@ impl Checkers {
         }
         let seen = Seen {
             alias: packet.from_alias,
-            topic: packet.topic,
+            // Who speaks the 2019 protocol only is not told.
+            topic: topical.then_some(packet.topic),
             lane,
             identity: packet
                 .with_identity
@@ -147,12 +151,12 @@ impl Checkers {
         let role = i32::from(Role::Client);
         let truth = Seen {
             alias: publisher.alias,
-            topic: &publication.topic,
+            topic: Some(&publication.topic),
             lane: publication.lane,
             identity: publication.with_identity.then_some((&identity[..], role)),
         };
         let holds = seen.alias == truth.alias
-            && seen.topic == truth.topic
+            && (seen.topic.is_none() || seen.topic == truth.topic)
             && seen.lane == truth.lane
             && seen.identity == truth.identity;
         let text = format!("{id} is {truth:?}, and was passed on as {seen:?}");

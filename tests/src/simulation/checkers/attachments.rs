@@ -1,7 +1,7 @@
 //! A member on a server, by one peer: who it really is, whether it was let in, what it asked for.
 
 use bytes::Bytes;
-use proto::Lane;
+use proto::{AuthMessage, Capability, Lane, Message as _, MessageType, peek};
 
 use super::{Check, Checkers, subscriptions::Subscriptions};
 use crate::simulation::{clock::At, node::EngineKey};
@@ -14,6 +14,8 @@ pub(super) struct Attachment {
     pub(super) server: usize,
     /// The alias that the coordinator gave to whoever sent the CONNECT.
     pub(super) alias: u64,
+    /// Whether it has announced that it takes topics with forwarded packets.
+    pub(super) topical: bool,
     pub(super) verdict: Verdict,
     pub(super) opened: At,
     pub(super) alive: bool,
@@ -52,6 +54,7 @@ impl Checkers {
                 honest,
                 server,
                 alias,
+                topical: false,
                 verdict: Verdict::Pending,
                 opened: now,
                 alive: true,
@@ -81,6 +84,12 @@ impl Checkers {
             && let Some(attachment) = self.attachments.get_mut(&engine)
         {
             attachment.subscriptions.sent(bytes);
+            if peek::message_type(bytes) == Some(MessageType::Auth)
+                && let Ok(auth) = AuthMessage::decode(&bytes[..])
+            {
+                let wanted = Capability::ForwardTopic.into();
+                attachment.topical = auth.capabilities.contains(&wanted);
+            }
         }
         self.note_publication(now, engine, lane, bytes);
     }

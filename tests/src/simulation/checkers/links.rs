@@ -94,7 +94,7 @@ impl Checkers {
         });
         let seen = super::arrivals::Seen {
             alias: packet.from_alias,
-            topic: packet.topic,
+            topic: Some(packet.topic),
             lane,
             identity: packet
                 .with_identity

@@ -44,7 +44,11 @@ enum Asked {
         on: bool,
         topics: Vec<String>,
     },
-    Replace(Vec<String>),
+    Replace {
+        topics: Vec<String>,
+        /// An error came about it: which of the topics stand is not known.
+        refused: bool,
+    },
     Ping(Bytes),
 }
 
@@ -52,7 +56,7 @@ impl Asked {
     fn switches_on(&self, topic: &str) -> bool {
         match self {
             Self::Change { on, topics, .. } => *on && topics.iter().any(|asked| asked == topic),
-            Self::Replace(topics) => topics.iter().any(|asked| asked == topic),
+            Self::Replace { topics, .. } => topics.iter().any(|asked| asked == topic),
             Self::Ping(_) => false,
         }
     }
@@ -60,7 +64,7 @@ impl Asked {
     fn switches_off(&self, topic: &str) -> bool {
         match self {
             Self::Change { on, topics, .. } => !on && topics.iter().any(|asked| asked == topic),
-            Self::Replace(topics) => topics.iter().all(|asked| asked != topic),
+            Self::Replace { topics, .. } => topics.iter().all(|asked| asked != topic),
             Self::Ping(_) => false,
         }
     }
@@ -96,7 +100,10 @@ impl Subscriptions {
                     }
                 })
             }
-            Some(MessageType::Subscription) => read_list(bytes).map(Asked::Replace),
+            Some(MessageType::Subscription) => read_list(bytes).map(|topics| Asked::Replace {
+                topics,
+                refused: false,
+            }),
             Some(MessageType::Ping) => Some(Asked::Ping(bytes.clone())),
             _ => None,
         };
@@ -114,7 +121,7 @@ impl Subscriptions {
                     self.topics.entry(topic.clone()).or_insert(none).change = change;
                 }
             }
-            Asked::Replace(topics) => {
+            Asked::Replace { topics, .. } => {
                 for topic in topics {
                     self.topics.entry(topic.clone()).or_insert(none);
                 }
@@ -130,7 +137,7 @@ impl Subscriptions {
     /// The server sends something on the reliable lane.
     pub(super) fn received(&mut self, now: At, bytes: &Bytes) {
         let Some((last, agreed)) = self.answered(bytes) else {
-            return;
+            return self.note_refusal(bytes);
         };
         // The server deals with them in order.
         let dealt_with: Vec<Asked> = self.asked.drain(..=last).collect();
@@ -190,6 +197,18 @@ impl Subscriptions {
         }
     }
 
+    /// An error that answers no request may be about a list.
+    fn note_refusal(&mut self, bytes: &Bytes) {
+        if peek::message_type(bytes) != Some(MessageType::Error) {
+            return;
+        }
+        for asked in &mut self.asked {
+            if let Asked::Replace { refused, .. } = asked {
+                *refused = true;
+            }
+        }
+    }
+
     fn apply(&mut self, now: At, asked: &Asked, agreed: bool) {
         match asked {
             Asked::Change { on, topics, .. } => {
@@ -202,11 +221,15 @@ impl Subscriptions {
                     self.set(now, topic, state);
                 }
             }
-            Asked::Replace(topics) => {
+            Asked::Replace { topics, refused } => {
                 let known: Vec<String> = self.topics.keys().cloned().collect();
                 for topic in known {
-                    let on = topics.contains(&topic);
-                    self.set(now, &topic, if on { State::On } else { State::Off });
+                    let state = match (topics.contains(&topic), refused) {
+                        (true, false) => State::On,
+                        (true, true) => State::Unclear,
+                        (false, _) => State::Off,
+                    };
+                    self.set(now, &topic, state);
                 }
             }
             Asked::Ping(_) => {}
