@@ -47,6 +47,12 @@ pub enum Sabotage {
     StayAway,
     /// A server does not notice that a client has left.
     ForgetToForget,
+    /// A server closes a client for no reason.
+    Disturb,
+    /// A core's assertion fails.
+    Panic,
+    /// A core's deadline has passed for ever.
+    StandStill,
     /// Something random from outside the seed goes into the run.
     OutsideRandomness,
 }
@@ -56,19 +62,36 @@ impl World {
         self.net.strikes(sabotage, percent)
     }
 
-    /// Members that are no recipients become some.
-    pub(super) fn add_strangers(&mut self, life: Life, recipients: &mut Vec<PeerId>) {
+    /// Members that are no recipients of a publication become some.
+    pub(super) fn add_strangers(&mut self, life: Life, to: &mut Vec<PeerId>, frame: &Bytes) {
         let Node::Server(index) = life.node else {
             return;
         };
-        if !self.strikes(Sabotage::DeliverToStrangers, 10) {
+        let is_forward = peek::message_type(frame) == Some(MessageType::TopicFw);
+        if !is_forward || !self.strikes(Sabotage::DeliverToStrangers, 10) {
             return;
         }
         for (&peer, &engine) in &self.servers[index].engines {
             let is_member = matches!(self.net.remote_node(engine), Some(Node::Member(_)));
-            if is_member && !recipients.contains(&peer) {
-                recipients.push(peer);
+            if is_member && !to.contains(&peer) {
+                to.push(peer);
             }
+        }
+    }
+
+    /// A server loses patience with a client that has done nothing.
+    pub(super) fn disturb(&mut self) {
+        let index = self.work.below(self.plan.servers);
+        let sessions = self.plan.sessions;
+        let engines = self.servers[index].engines.iter();
+        let is_honest = |key| {
+            let node = self.net.remote_node(key);
+            matches!(node, Some(Node::Member(member)) if member < sessions)
+        };
+        let mut honest = engines.filter(|&(_, &key)| is_honest(key));
+        let found = honest.next().map(|(&peer, _)| peer);
+        if let Some(peer) = found {
+            self.declare_slow(index, peer);
         }
     }
 

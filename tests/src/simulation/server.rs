@@ -286,19 +286,20 @@ impl World {
     }
 
     fn settle_server(&mut self, life: Life) {
+        assert!(!self.strikes(Sabotage::Panic, 1), "sabotaged");
+        let standstill = self.strikes(Sabotage::StandStill, 100);
         let now = self.net.now();
-        let base = self.net.clock.at(self.net.clock.instant());
         let Node::Server(index) = life.node else {
             return;
         };
         let host = &mut self.servers[index];
         let Some(core) = &host.core else { return };
         core.check_invariants();
-        let next = core
-            .next_deadline()
-            .map(|at| self.net.clock.at(at).max(base));
+        let next = core.next_deadline();
+        let next = next.map(|at| self.net.clock.at(at).max(now));
+        let next = if standstill { Some(now) } else { next };
         if let Some(at) = next.filter(|_| next != host.wake) {
-            self.net.queue.push(at.max(now), Event::Wake(life));
+            self.net.queue.push(at, Event::Wake(life));
         }
         host.wake = next;
     }
@@ -388,7 +389,7 @@ impl World {
             let text = format!("{} delivers one frame twice to a peer", life.node);
             self.checkers.fail(Check::Invariants, text);
         }
-        self.add_strangers(life, &mut recipients);
+        self.add_strangers(life, &mut recipients, &delivery.frame);
         for peer in recipients {
             let Some(host) = self.living_server(life) else {
                 return;

@@ -6,6 +6,7 @@ use super::{
     event::Event,
     plan::{WORK_BEGINS, WORK_ENDS},
     publication::PublicationId,
+    sabotage::Sabotage,
     world::World,
 };
 
@@ -48,6 +49,9 @@ impl World {
     pub(super) fn work(&mut self) {
         if self.net.now() >= WORK_ENDS {
             return;
+        }
+        if self.strikes(Sabotage::Disturb, 5) {
+            self.disturb();
         }
         let index = self.work.below(self.plan.sessions);
         match self.work.weighted(&[60, 14, 8, 2, 2, 2]) {
