@@ -14,6 +14,7 @@
     reason = "indexes come from the tables that they index; a wrong one fails the test, as it should"
 )]
 
+mod authenticator;
 mod checkers;
 mod clock;
 mod coordinator;

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use commserver_core::{
-    Broker, Config, Delivery, Identity, Input, Output, Pair, PeerId, SignalKind,
-};
-use proto::{Lane, MessageType, Reason, Role, peek};
+use commserver_core::{Broker, Config, Delivery, Input, Output, PeerId, SignalKind};
+use proto::{Lane, MessageType, Reason, peek};
 
 use super::{
+    authenticator::Asked,
     checkers::Check,
     clock::At,
-    credentials::{self, Fingerprints, Side as Prover},
     engines::{Happening, Kind, Name},
     event::Event,
     node::{EngineKey, Life, Node, SocketKey},
@@ -29,7 +27,8 @@ pub(super) struct Host {
     uplink: Option<SocketKey>,
     tries: u32,
     pub(super) engines: BTreeMap<PeerId, EngineKey>,
-    asked: BTreeMap<PeerId, (Role, Bytes, Pair)>,
+    /// Whom the authenticator has not made up its mind about.
+    pub(super) asked: BTreeMap<PeerId, Asked>,
     wake: Option<At>,
 }
 
@@ -202,41 +201,6 @@ impl World {
         self.feed_server(life, input);
     }
 
-    /// The authenticator's verdict on a peer.
-    pub(super) fn verdict(&mut self, life: Life, peer: PeerId, engine: EngineKey) {
-        let Some(host) = self.living_server(life) else {
-            return;
-        };
-        let Some((role, body, pair)) = host.asked.remove(&peer) else {
-            return;
-        };
-        let Some(prints) = self.fingerprints(engine) else {
-            return;
-        };
-        let result = credentials::judge(role, &body, pair, prints);
-        let identity = result.as_ref().ok().map(|found| found.identity.clone());
-        let result = if self.strikes(Sabotage::BelieveEverybody, 100) {
-            result.or_else(|_| Ok(Identity::default()))
-        } else {
-            result
-        };
-        if let Some(remote) = self.net.engines[engine.0].remote {
-            // Whoever is no server is no client either when it is let in as a server.
-            self.checkers
-                .judged(remote, identity.filter(|_| role == Role::Client));
-        }
-        let proof = match role {
-            Role::Client => Bytes::new(),
-            _ => credentials::proof(Prover::Acceptor, pair, prints),
-        };
-        let authenticated = Input::Authenticated {
-            peer,
-            result,
-            proof,
-        };
-        self.feed_server(life, authenticated);
-    }
-
     pub(super) fn wake_server(&mut self, life: Life) {
         let now = self.net.now();
         if let Some(host) = self
@@ -254,7 +218,7 @@ impl World {
         self.feed_server(life, Input::SlowConsumer { peer });
     }
 
-    fn living_server(&mut self, life: Life) -> Option<&mut Host> {
+    pub(super) fn living_server(&mut self, life: Life) -> Option<&mut Host> {
         let Node::Server(index) = life.node else {
             return None;
         };
@@ -263,7 +227,7 @@ impl World {
     }
 
     /// Gives an input to the core and does what it says; what follows from that goes in, too.
-    fn feed_server(&mut self, life: Life, input: Input) {
+    pub(super) fn feed_server(&mut self, life: Life, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let now = self.net.clock.instant();
@@ -339,25 +303,11 @@ impl World {
                 body,
                 pair,
             } => {
-                let host = self.living_server(life)?;
-                host.asked.insert(peer, (role, body, pair));
-                let engine = *host.engines.get(&peer)?;
-                let slowest = if self.net.dice.percent(10) { 1_000 } else { 20 };
-                let wait = self.net.dice.millis(0, slowest);
-                self.net.after(wait, Event::Verdict(life, peer, engine));
+                self.ask(life, peer, Asked { role, body, pair });
                 None
             }
-            Output::Prove { peer, pair } => {
-                let engine = *self.living_server(life)?.engines.get(&peer)?;
-                let body = credentials::proof(Prover::Dialer, pair, self.fingerprints(engine)?);
-                Some(Input::Proof { peer, body })
-            }
-            Output::VerifyProof { peer, proof, pair } => {
-                let engine = *self.living_server(life)?.engines.get(&peer)?;
-                let prints = self.fingerprints(engine)?;
-                let valid = proof == credentials::proof(Prover::Acceptor, pair, prints);
-                Some(Input::ProofVerified { peer, valid })
-            }
+            Output::Prove { peer, pair } => self.prove(life, peer, pair),
+            Output::VerifyProof { peer, proof, pair } => self.verify(life, peer, &proof, pair),
             Output::Deliver(delivery) => {
                 self.deliver(life, delivery);
                 None
@@ -413,24 +363,6 @@ impl World {
         }
         self.checkers.link_receives(from, to, lane, bytes);
         self.misroute(life, key, lane, bytes);
-    }
-
-    /// The fingerprints that both sides of a joined pair have seen.
-    fn fingerprints(&self, key: EngineKey) -> Option<Fingerprints> {
-        let engine = &self.net.engines[key.0];
-        let ours = credentials::fingerprint(engine.life);
-        let theirs = credentials::fingerprint(self.net.engines[engine.remote?.0].life);
-        Some(if engine.is_acceptor() {
-            Fingerprints {
-                dialer: theirs,
-                acceptor: ours,
-            }
-        } else {
-            Fingerprints {
-                dialer: ours,
-                acceptor: theirs,
-            }
-        })
     }
 }
 
