@@ -90,9 +90,14 @@ impl Hub {
     }
 
     fn tell(&mut self, now: Instant, input: Input, peers: &mut Peers) {
+        let links_before = self.broker.stats().links;
         self.broker.handle_input(now, input);
         while let Some(output) = self.broker.poll_output() {
             self.act(now, output, peers);
+        }
+        let links = self.broker.stats().links;
+        if links != links_before {
+            tracing::info!(links, links_before, "links to other servers");
         }
         if self.publish_at.is_none() {
             self.publish_at = Some(now + PUBLISH_INTERVAL);

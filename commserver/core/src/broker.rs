@@ -17,7 +17,8 @@ use crate::{
     interest::Announcer,
     io::Recipients,
     mesh::Mesh,
-    peers::{Peers, Stage, State},
+    peer::{Stage, State},
+    peers::Peers,
     topics::{Change, TopicTable},
 };
 
@@ -198,7 +199,7 @@ impl Broker {
         let Some(peer) = self.peers.remove(id) else {
             return;
         };
-        let mut link = crate::peers::is_server(peer.stamp);
+        let mut link = crate::peer::is_server(peer.stamp);
         if let State::Ready(ready) = &peer.state {
             link = ready.is_link();
             let announcer = &mut self.announcer;

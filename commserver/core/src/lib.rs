@@ -25,6 +25,7 @@ mod hold;
 mod interest;
 mod io;
 mod mesh;
+mod peer;
 mod peers;
 mod router;
 mod stats;

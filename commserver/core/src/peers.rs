@@ -6,134 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use proto::{Capability, Role};
+use proto::Role;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use crate::{
     Limits,
-    hold::Hold,
-    interest::{Outgoing, Received},
     io::{Pair, PeerId},
     mesh::Standing,
-    topics::Form,
+    peer::{Peer, Ready, State, Talk, is_server},
 };
-
-/// A remote on a data channel, from the first signal to the close.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) id: PeerId,
-    /// The remote's alias: the one it was set up with, until a server says that it has another.
-    pub(crate) alias: u64,
-    pub(crate) pair: Pair,
-    /// Whether we sent CONNECT.
-    pub(crate) dialed: bool,
-    /// Its role in the coordinator's word.
-    pub(crate) stamp: Role,
-    pub(crate) state: State,
-    deadline: Option<Instant>,
-}
-
-/// How far a peer has come.
-#[derive(Debug)]
-pub(crate) enum State {
-    /// Its reliable lane is not open yet.
-    Signalling,
-    /// Its lane is open, one side waits to be let in.
-    Authenticating(Stage, Hold),
-    /// It may do everything.
-    Ready(Ready),
-}
-
-/// What an authenticating peer waits for.
-#[derive(Debug, Clone)]
-pub(crate) enum Stage {
-    /// Acceptor: its AUTH.
-    Auth,
-    /// Acceptor: the authenticator's word.
-    Verdict(Role, Hello),
-    /// Dialer: the body for our AUTH.
-    Proof,
-    /// Dialer: its READY.
-    Ready,
-    /// Dialer: whether the proof in its READY is one.
-    ProofVerdict(Hello),
-}
-
-/// What the other side says about itself in AUTH or READY.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Hello {
-    /// It announced capabilities at all, so it takes READY and INTEREST's like.
-    pub(crate) ours: bool,
-    /// It takes topic and sequence number with forwarded packets.
-    pub(crate) forward_topic: bool,
-    /// It announces interest by INTEREST.
-    pub(crate) delta_interest: bool,
-    /// A server's instance; 0 for none.
-    pub(crate) instance: u64,
-}
-
-impl Hello {
-    pub(crate) fn new(capabilities: &[i32], instance: u64) -> Self {
-        let has = |capability: Capability| capabilities.contains(&capability.into());
-        Self {
-            ours: !capabilities.is_empty(),
-            forward_topic: has(Capability::ForwardTopic),
-            delta_interest: has(Capability::DeltaInterest),
-            instance,
-        }
-    }
-}
-
-/// A peer that was let in.
-#[derive(Debug)]
-pub(crate) struct Ready {
-    pub(crate) role: Role,
-    pub(crate) identity: Bytes,
-    pub(crate) hello: Hello,
-    /// Of a link: where the announcements stand, both ways.
-    pub(crate) talk: Option<Box<Talk>>,
-}
-
-/// What two servers tell each other about their clients' interest.
-#[derive(Debug, Default)]
-pub(crate) struct Talk {
-    pub(crate) received: Received,
-    pub(crate) outgoing: Outgoing,
-}
-
-impl Ready {
-    pub(crate) fn new(role: Role, identity: Bytes, hello: Hello) -> Self {
-        Self {
-            role,
-            identity,
-            hello,
-            talk: is_server(role).then(Box::default),
-        }
-    }
-
-    pub(crate) const fn is_link(&self) -> bool {
-        is_server(self.role)
-    }
-
-    pub(crate) const fn form(&self) -> Form {
-        if self.is_link() {
-            Form::Server
-        } else if self.hello.forward_topic {
-            Form::Topical
-        } else {
-            Form::Bare
-        }
-    }
-}
-
-pub(crate) const fn is_server(role: Role) -> bool {
-    matches!(
-        role,
-        Role::CommunicationServer | Role::CommunicationServerHub
-    )
-}
 
 /// The peers of one alias: at most one that is let in and one that may replace it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::Broker;
 use crate::{
     Drop, Identity, Output, PeerId,
     hold::Hold,
-    peers::{Hello, Peer, Ready, Stage, State, is_server},
+    peer::{Hello, Peer, Ready, Stage, State, is_server},
 };
 
 impl Broker {
@@ -130,6 +130,10 @@ impl Broker {
         };
         let (role, hello) = (*role, *hello);
         match result {
+            // It would travel with every packet; an authenticator that says so much is broken.
+            Ok(Identity { identity }) if identity.len() > IDENTITY_BYTES_MAX => {
+                self.close(now, id, Reason::AuthUnavailable);
+            }
             Ok(Identity { identity }) => {
                 let ready = Ready::new(role, identity, hello);
                 self.let_in(now, id, ready, Some(proof));
@@ -276,3 +280,6 @@ impl Broker {
         }
     }
 }
+
+/// Longest identity, in bytes: names and keys, not documents.
+const IDENTITY_BYTES_MAX: usize = 1_024;

@@ -10,7 +10,7 @@ use crate::{
     Drop, PeerId,
     interest::Step,
     io::Recipients,
-    peers::{Hello, State},
+    peer::{Hello, State},
     topics::Form,
 };
 

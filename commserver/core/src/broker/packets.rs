@@ -9,7 +9,7 @@ use smallvec::smallvec;
 use super::{Broker, requests::named};
 use crate::{
     Drop, Output, PeerId, Stats,
-    peers::State,
+    peer::State,
     router::{self, Sender},
 };
 

@@ -11,7 +11,7 @@ use proto::{
 use super::Broker;
 use crate::{
     Drop, Output, Pair, PeerId, SignalKind,
-    peers::{State, is_server},
+    peer::{State, is_server},
 };
 
 impl Broker {

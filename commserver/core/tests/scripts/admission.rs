@@ -204,6 +204,24 @@ fn who_is_not_let_in_is_told() {
 }
 
 #[test]
+fn an_identity_is_no_document() {
+    for (length, fits) in [(1_023, true), (1_024, true), (1_025, false)] {
+        let mut server = Server::welcomed();
+        let peer = server.arrive(5, Role::Client);
+        server.say(peer, &auth(Role::Client, frame::capabilities(false), 0));
+        server.input(Input::Authenticated {
+            peer,
+            result: Ok(commserver_core::Identity {
+                identity: vec![b'x'; length].into(),
+            }),
+            proof: Bytes::new(),
+        });
+        let closed = (!fits).then_some(Reason::AuthUnavailable);
+        assert_eq!(server.closed(peer), closed, "{length} bytes");
+    }
+}
+
+#[test]
 fn a_client_is_no_server_because_it_says_so() {
     for (stamp, trust, asked) in [
         (Role::Client, false, false),

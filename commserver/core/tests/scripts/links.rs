@@ -6,15 +6,14 @@ use bytes::Bytes;
 use commserver_core::{Config, Drop, Input, PeerId};
 use proto::{
     AuthMessage, ConnectMessage, ConnectionRefusedMessage, InterestMessage, Lane, Message,
-    MessageType, ReadyMessage, Reason, RenamedMessage, Role, SubscriptionMessage, frame, limits,
-    topic_list,
+    MessageType, ReadyMessage, Reason, RenamedMessage, Role, frame,
 };
 
 use crate::server::{INSTANCE, OWN, Server, auth};
 
 /// A server above us, so that it dials, and one below, so that we do.
-const HIGHER: u64 = OWN + 1;
-const LOWER: u64 = OWN - 1;
+pub(crate) const HIGHER: u64 = OWN + 1;
+pub(crate) const LOWER: u64 = OWN - 1;
 
 fn dials(server: &mut Server) -> Vec<u64> {
     let connects: Vec<ConnectMessage> = server.take_signals(MessageType::Connect);
@@ -22,7 +21,7 @@ fn dials(server: &mut Server) -> Vec<u64> {
 }
 
 /// The peer of the last dial, with its reliable lane open and our AUTH sent.
-fn dialed(server: &mut Server) -> PeerId {
+pub(crate) fn dialed(server: &mut Server) -> PeerId {
     let mut opened = server.opened.iter().rev();
     let &(peer, ..) = opened.find(|(_, _, dial)| *dial).expect("a dial");
     server.input(Input::PeerOpened { peer });
@@ -48,11 +47,11 @@ fn dial_link(server: &mut Server, instance: u64) -> PeerId {
     peer
 }
 
-fn interests(server: &mut Server, link: PeerId) -> Vec<InterestMessage> {
+pub(crate) fn interests(server: &mut Server, link: PeerId) -> Vec<InterestMessage> {
     server.take_kind(link, MessageType::Interest)
 }
 
-fn interest(version: u64, add: &[&str], remove: &[&str]) -> InterestMessage {
+pub(crate) fn interest(version: u64, add: &[&str], remove: &[&str]) -> InterestMessage {
     let owned = |topics: &[&str]| topics.iter().map(ToString::to_string).collect();
     InterestMessage {
         r#type: MessageType::Interest.into(),
@@ -63,19 +62,11 @@ fn interest(version: u64, add: &[&str], remove: &[&str]) -> InterestMessage {
     }
 }
 
-fn snapshot(version: u64, add: &[&str]) -> InterestMessage {
+pub(crate) fn snapshot(version: u64, add: &[&str]) -> InterestMessage {
     InterestMessage {
         snapshot_begin: true,
         snapshot_end: true,
         ..interest(version, add, &[])
-    }
-}
-
-fn with_2019() -> Config {
-    Config {
-        allow_2019_servers: true,
-        trust_unstamped_servers: true,
-        ..Config::new(INSTANCE, 1)
     }
 }
 
@@ -440,180 +431,6 @@ fn clients_may_not_rename_or_announce() {
     assert_eq!(server.broker.stats().topics, 0);
 }
 
-// --- interest ---
-
-#[test]
-fn changes_within_a_window_are_one_announcement() {
-    let mut server = Server::welcomed();
-    let link = server.link(HIGHER, 9);
-    let (ann, bob) = (server.client(1), server.client(2));
-    server.take(link);
-    server.subscription(ann, "a b c");
-    server.subscription(bob, "b");
-    server.subscription(ann, "c b");
-    assert_eq!(server.take(link), []);
-    let window = Config::new(1, 1).timings.interest_window;
-    server.pass(window);
-    assert_eq!(
-        interests(&mut server, link),
-        [interest(1, &["b", "c"], &[])]
-    );
-    server.subscription(ann, "d");
-    server.pass(window);
-    assert_eq!(interests(&mut server, link), [interest(2, &["d"], &["c"])]);
-    server.input(Input::PeerClosed {
-        peer: ann,
-        reason: Reason::TransportClosed,
-    });
-    server.pass(window);
-    assert_eq!(interests(&mut server, link), [interest(3, &[], &["d"])]);
-    server.subscription(bob, "");
-    server.subscription(bob, "b");
-    server.pass(window);
-    assert_eq!(interests(&mut server, link), [], "it came to nothing");
-    let late = server.link(HIGHER + 1, 10);
-    assert_eq!(interests(&mut server, late), [snapshot(3, &["b"])]);
-}
-
-#[test]
-fn only_what_local_clients_want_is_announced() {
-    let mut server = Server::welcomed();
-    let (near, far) = (server.link(HIGHER, 9), server.link(HIGHER + 1, 10));
-    server.say(near, &snapshot(0, &["theirs"]));
-    server.take(far);
-    server.pass(Duration::from_secs(1));
-    assert_eq!(server.take(far), []);
-    // A topic that a server wanted before is announced when a client wants it too.
-    let ann = server.client(1);
-    server.subscription(ann, "theirs");
-    server.pass(Duration::from_secs(1));
-    assert_eq!(interests(&mut server, far), [interest(1, &["theirs"], &[])]);
-}
-
-#[test]
-fn large_snapshots_come_in_chunks() {
-    let mut server = Server::welcomed();
-    let topics: Vec<String> = (0..1_000).map(|n| format!("{n:0>250}")).collect();
-    let ann = server.client(1);
-    for topics in topics.chunks(50) {
-        let entries = topics.iter().map(|topic| proto::SubscriptionEntry {
-            topic: topic.clone(),
-            options: None,
-        });
-        server.say(
-            ann,
-            &proto::SubscribeMessage {
-                r#type: MessageType::Subscribe.into(),
-                id: 1,
-                entries: entries.collect(),
-            },
-        );
-    }
-    server.pass(Duration::from_secs(1));
-    let link = server.link(HIGHER, 9);
-    let frames = server.take(link);
-    let largest = frames.iter().map(|(_, frame)| frame.len()).max();
-    assert!(largest.is_some_and(|largest| largest <= limits::INTEREST_CHUNK_BYTES_MAX));
-    let decoded = frames[1..].iter();
-    let chunks: Vec<_> = decoded
-        .map(|(_, frame)| InterestMessage::decode(frame.clone()).expect("INTEREST"))
-        .collect();
-    assert!(chunks.len() > 1);
-    let all: Vec<&String> = chunks.iter().flat_map(|chunk| &chunk.add).collect();
-    assert_eq!(all, topics.iter().collect::<Vec<_>>());
-
-    // And the other side takes them.
-    let mut other = Server::welcomed();
-    let link = other.link(HIGHER, 9);
-    for chunk in &chunks {
-        other.say(link, chunk);
-    }
-    assert_eq!(other.broker.stats().topics, 1_000);
-    let next = chunks[0].version + 1;
-    other.say(link, &interest(next, &["more"], &[]));
-    assert_eq!(other.broker.stats().topics, 1_001);
-    assert_eq!(other.closed(link), None);
-}
-
-#[test]
-fn announcements_wait_for_the_other_side() {
-    let mut server = Server::welcomed_with(Config {
-        limits: commserver_core::Limits {
-            subscriptions_max: 10_000,
-            ..commserver_core::Limits::default()
-        },
-        ..Config::new(INSTANCE, 1)
-    });
-    let ann = server.client(1);
-    let topics: Vec<String> = (0..4_000).map(|n| format!("{n:0>100}")).collect();
-    for topics in topics.chunks(100) {
-        let entries = topics.iter().map(|topic| proto::SubscriptionEntry {
-            topic: topic.clone(),
-            options: None,
-        });
-        server.say(
-            ann,
-            &proto::SubscribeMessage {
-                r#type: MessageType::Subscribe.into(),
-                id: 1,
-                entries: entries.collect(),
-            },
-        );
-    }
-    server.pass(Duration::from_secs(1));
-    let link = server.link(HIGHER, 9);
-    let first = interests(&mut server, link);
-    assert_eq!(
-        first.len(),
-        8,
-        "256 KiB, and no more before they are taken in"
-    );
-    server.subscription(ann, "late");
-    server.pass(Duration::from_secs(1));
-    assert_eq!(interests(&mut server, link), []);
-    let ack = proto::AckMessage {
-        r#type: MessageType::Ack.into(),
-        id: 0,
-    };
-    let mut all = first;
-    loop {
-        server.say(link, &ack);
-        match interests(&mut server, link).as_slice() {
-            [] => break,
-            [next] => all.push(next.clone()),
-            more => panic!("{} for one ACK", more.len()),
-        }
-    }
-    // The other side follows, and acknowledges each.
-    let mut other = Server::welcomed();
-    let link = other.link(HIGHER, 9);
-    other.take(link);
-    for message in &all {
-        other.say(link, message);
-    }
-    let acks = other.take_kind::<proto::AckMessage>(link, MessageType::Ack);
-    assert_eq!((other.closed(link), acks.len()), (None, all.len()));
-    assert_eq!(other.broker.stats().topics, 1);
-}
-
-#[test]
-fn a_link_that_takes_nothing_in_is_closed() {
-    let mut server = Server::welcomed();
-    let link = server.link(HIGHER, 9);
-    let ann = server.client(1);
-    let window = Config::new(1, 1).timings.interest_window;
-    for round in 0..3_000 {
-        server.subscription(ann, &format!("{round}"));
-        server.pass(window);
-        if let Some(reason) = server.closed(link) {
-            assert_eq!(reason, Reason::SlowConsumer);
-            assert!(round > 2_000, "{round}");
-            return;
-        }
-    }
-    panic!("it was never closed");
-}
-
 #[test]
 fn a_new_alias_ends_the_dials_under_the_old_one() {
     let mut server = Server::welcomed();
@@ -647,143 +464,4 @@ fn links_are_limited() {
             server.take_signals(MessageType::ConnectionRefused);
         assert_eq!(refused.is_empty(), fits, "{count} links");
     }
-}
-
-#[test]
-fn a_gap_closes_the_link() {
-    for wrong in [
-        interest(2, &[], &[]),
-        interest(4, &[], &[]),
-        InterestMessage {
-            snapshot_end: true,
-            ..interest(3, &[], &[])
-        },
-    ] {
-        let mut server = Server::welcomed();
-        let link = server.link(HIGHER, 9);
-        server.say(link, &snapshot(2, &["a"]));
-        server.say(link, &wrong);
-        assert_eq!(server.closed(link), Some(Reason::ProtocolViolation));
-        assert_eq!(server.broker.stats().topics, 0);
-    }
-    let mut server = Server::welcomed();
-    let link = server.link(HIGHER, 9);
-    server.say(link, &interest(1, &["a"], &[]));
-    assert_eq!(
-        server.closed(link),
-        Some(Reason::ProtocolViolation),
-        "no snapshot yet"
-    );
-}
-
-// --- 2019 servers ---
-
-#[test]
-fn a_2019_server_that_we_dial_says_nothing() {
-    for allowed in [true, false] {
-        let mut server = Server::welcomed_with(Config {
-            allow_2019_servers: allowed,
-            ..Config::new(INSTANCE, 1)
-        });
-        server.servers(1, &[LOWER]);
-        let peer = dialed(&mut server);
-        server.subscription(peer, "a");
-        server.pass(Duration::from_millis(1_999));
-        assert_eq!(
-            (server.closed(peer), server.broker.stats().links),
-            (None, 0)
-        );
-        server.pass(Duration::from_millis(1));
-        assert_eq!(server.broker.stats().links, usize::from(allowed));
-        assert_eq!(
-            server.closed(peer),
-            (!allowed).then_some(Reason::ProofFailed)
-        );
-        assert_eq!(
-            server.broker.stats().topics,
-            usize::from(allowed),
-            "its list was held"
-        );
-    }
-}
-
-#[test]
-fn a_2019_server_gets_lists() {
-    let mut server = Server::welcomed_with(with_2019());
-    let ann = server.client(1);
-    server.subscription(ann, "b a");
-    server.pass(Duration::from_secs(1));
-    let link = server.arrive(HIGHER, Role::UnknownRole);
-    server.say(link, &auth(Role::CommunicationServer, Vec::new(), 0));
-    server.verdict(link, Ok(""));
-    let list: Vec<SubscriptionMessage> = server.take_kind(link, MessageType::Subscription);
-    assert_eq!((list[0].format, &list[0].topics[..]), (1, &b"a b"[..]));
-
-    let many: Vec<String> = (0..1_000).map(|n| format!("topic/{n}")).collect();
-    server.subscription(ann, &many.join(" "));
-    server.pass(Duration::from_secs(1));
-    let list: Vec<SubscriptionMessage> = server.take_kind(link, MessageType::Subscription);
-    assert_eq!(list[0].format, 2, "GZIP");
-    let read = topic_list::decode(2, &list[0].topics, 100_000).expect("a list");
-    assert_eq!(read.topics().count(), 1_000);
-    assert_eq!(server.broker.stats().topics_unannounced, 0);
-
-    server.subscription(link, "a");
-    server.take(link);
-    let bob = server.client(2);
-    for (size, relayed) in [(5_000, 1), (5_200, 0)] {
-        let body = vec![1; size].into();
-        server.packet(bob, Lane::Reliable, frame::publish("a", body, 1, false));
-        assert_eq!(
-            server.take(link).len(),
-            relayed,
-            "it reads no more than 5,120 bytes"
-        );
-    }
-    assert_eq!(server.broker.stats().dropped(Drop::RecipientLimit), 1);
-}
-
-#[test]
-fn a_2019_server_gets_what_fits() {
-    let mut server = Server::welcomed_with(with_2019());
-    let link = server.arrive(HIGHER, Role::UnknownRole);
-    server.say(link, &auth(Role::CommunicationServer, Vec::new(), 0));
-    server.verdict(link, Ok(""));
-    server.take(link);
-    let mut state = 1_u64;
-    let mut random = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        format!("{state:x}")
-    };
-    let many: Vec<String> = (0..900).map(|_| random()).collect();
-    let ann = server.client(1);
-    let list = topic_list::compress(many.join(" ").as_bytes());
-    let format = proto::Format::Gzip.into();
-    server.say(
-        ann,
-        &SubscriptionMessage {
-            r#type: MessageType::Subscription.into(),
-            format,
-            topics: list,
-        },
-    );
-    server.pass(Duration::from_secs(1));
-    let (_, frame) = server.take(link).pop().expect("a list");
-    assert!(frame.len() <= limits::PACKET_BYTES_MAX_2019);
-    let list = SubscriptionMessage::decode(frame).expect("SUBSCRIPTION");
-    let read = topic_list::decode(list.format, &list.topics, 100_000).expect("a list");
-    let missing = u64::try_from(900 - read.topics().count()).expect("a count");
-    assert!(missing > 0);
-    assert_eq!(server.broker.stats().topics_unannounced, missing);
-    assert_eq!(server.closed(link), None);
-}
-
-#[test]
-fn a_2019_server_is_not_let_in_unasked() {
-    let mut server = Server::welcomed();
-    let link = server.arrive(HIGHER, Role::CommunicationServer);
-    server.say(link, &auth(Role::CommunicationServer, Vec::new(), 0));
-    assert_eq!(server.closed(link), Some(Reason::Forbidden));
 }

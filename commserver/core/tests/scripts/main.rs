@@ -6,7 +6,9 @@
 )]
 
 mod admission;
+mod interest;
 mod links;
 mod requests;
 mod routing;
 mod server;
+mod servers_2019;
