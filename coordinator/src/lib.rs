@@ -33,7 +33,12 @@ mod session;
 mod token;
 mod upgrade;
 
-use std::{io, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use auth::{Authenticator, ByRole, Cluster};
 use coordinator_core::{Coordinator, Stats, alias};
@@ -124,7 +129,7 @@ impl Server {
         let metrics = Metrics::register(&mut registry, stats.clone());
         let core = Coordinator::new(coordinator_core::Config {
             instance: config.instance,
-            started: seconds_since_epoch(),
+            started: since_epoch(),
             seed: rand::random(),
             selector: config.selector,
             limits: config.limits.core.clone(),
@@ -196,9 +201,8 @@ impl Server {
 }
 
 /// A clock before 2026 gives 0: aliases are then unique only until the next start.
-fn seconds_since_epoch() -> u64 {
-    let since_1970 = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    since_1970.saturating_sub(alias::EPOCH_UNIX_SECONDS)
+fn since_epoch() -> Duration {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let epoch = Duration::from_secs(alias::EPOCH_UNIX_SECONDS);
+    since_1970.unwrap_or_default().saturating_sub(epoch)
 }

@@ -1,6 +1,6 @@
 //! Aliases: numbers that fit in a JavaScript number and are given once, also across restarts.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// Names a session, and the peer behind it, on the wire. Newer is higher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,10 +42,11 @@ impl Instance {
     }
 }
 
-/// Gives aliases: `((seconds at start << 16) + n) << 6 | instance`, n counting from 1.
+/// Gives aliases: `((seconds at start << 16) + n) << 6 | instance`, where the start is taken to a
+/// part in 65,536 of a second, and n counts from 1.
 ///
 /// A coordinator that gives fewer than 65,536 a second, on average since its start, stays below
-/// every alias that it would give after a restart now.
+/// every alias that it would give after a restart now, also a restart within the same second.
 #[derive(Debug)]
 pub(crate) struct Allocator {
     next: u64,
@@ -53,16 +54,13 @@ pub(crate) struct Allocator {
 }
 
 impl Allocator {
-    /// `started` is in seconds since 2026-01-01.
-    pub(crate) const fn new(started: u64, instance: Instance) -> Self {
+    /// `started` is the time since 2026-01-01.
+    pub(crate) fn new(started: Duration, instance: Instance) -> Self {
         // 31 bits of seconds last until 2094; a clock beyond that must not collide with it.
-        let started = if started < STARTED_MAX {
-            started
-        } else {
-            STARTED_MAX
-        };
+        let seconds = started.as_secs().min(STARTED_MAX);
+        let fraction = (u64::from(started.subsec_nanos()) << COUNT_BITS) / NANOS_PER_SECOND;
         Self {
-            next: (started << COUNT_BITS) + 1,
+            next: (seconds << COUNT_BITS) + fraction + 1,
             instance,
         }
     }
@@ -83,12 +81,13 @@ impl Allocator {
 /// 2026-01-01T00:00:00Z in seconds since 1970: where the seconds of an alias begin.
 pub const EPOCH_UNIX_SECONDS: u64 = 1_767_225_600;
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const COUNT_BITS: u32 = 16;
 const INSTANCE_BITS: u32 = 6;
 const JAVASCRIPT_SAFE_MAX: u64 = (1 << 53) - 1;
 
-/// Leaves the last second's worth of counts as head-room.
-const STARTED_MAX: u64 = (1 << (53 - COUNT_BITS - INSTANCE_BITS)) - 2;
+/// Leaves two seconds' worth of counts as head-room.
+const STARTED_MAX: u64 = (1 << (53 - COUNT_BITS - INSTANCE_BITS)) - 3;
 
 #[cfg(test)]
 mod tests {
@@ -97,7 +96,7 @@ mod tests {
     #[test]
     fn they_rise_and_carry_the_instance() {
         let instance = Instance::new(5).expect("below 64");
-        let mut allocator = Allocator::new(1, instance);
+        let mut allocator = Allocator::new(Duration::from_secs(1), instance);
         let first = allocator.allocate();
         assert_eq!(first.number(), ((1 << 16) + 1) << 6 | 5);
         assert!(allocator.allocate() > first);
@@ -105,10 +104,14 @@ mod tests {
 
     #[test]
     fn a_restart_starts_above_all_that_was_given() {
-        let mut before = Allocator::new(100, Instance::default());
-        let last = (0..65_535).map(|_| before.allocate()).last();
-        let after = Allocator::new(101, Instance::default()).allocate();
-        assert!(last.expect("one") < after);
+        let started = Duration::from_millis(100_995);
+        for (uptime_ms, given) in [(1_000, 65_535), (10, 654)] {
+            let mut before = Allocator::new(started, Instance::default());
+            let last = (0..given).map(|_| before.allocate()).last();
+            let restarted = started + Duration::from_millis(uptime_ms);
+            let after = Allocator::new(restarted, Instance::default()).allocate();
+            assert!(last.expect("one") < after);
+        }
     }
 
     #[test]
@@ -121,6 +124,7 @@ mod tests {
     #[test]
     fn they_fit_in_a_javascript_number() {
         for started in [STARTED_MAX - 1, STARTED_MAX, STARTED_MAX + 1, u64::MAX] {
+            let started = Duration::new(started, 999_999_999);
             let mut allocator = Allocator::new(started, Instance::new(63).expect("below 64"));
             assert!(allocator.allocate().number() < 1 << 53);
         }

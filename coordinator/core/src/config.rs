@@ -1,5 +1,7 @@
 //! What a coordinator is told at its start: who it is, and how much it takes.
 
+use std::time::Duration;
+
 use proto::limits;
 
 use crate::{Instance, Rate, Selector};
@@ -9,8 +11,8 @@ use crate::{Instance, Rate, Selector};
 pub struct Config {
     /// Which of several coordinators it is.
     pub instance: Instance,
-    /// Now, in seconds since 2026-01-01: later than at any start before.
-    pub started: u64,
+    /// Now, as the time since 2026-01-01: later than at any start before.
+    pub started: Duration,
     /// For the selector.
     pub seed: u64,
     /// How servers are picked for clients.

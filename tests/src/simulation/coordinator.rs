@@ -1,6 +1,6 @@
 //! The coordinator's shell: accepts sockets, carries signals, dies and comes back.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use coordinator_core::{Config, Coordinator, Input, Output, SessionId};
 use proto::{Message as _, MessageType, Role, WelcomeMessage, peek};
@@ -41,7 +41,7 @@ impl World {
         host.wake = None;
         host.core = Some(Coordinator::new(Config {
             // Later than at any start before: no two are within a second in a run.
-            started: 1_000 + self.net.now().as_secs() + u64::from(host.run),
+            started: Duration::from_secs(1_000 + self.net.now().as_secs() + u64::from(host.run)),
             seed: self.plan.seed ^ u64::from(host.run),
             ..Config::default()
         }));

@@ -22,7 +22,7 @@ impl Cast {
 
     pub(super) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
-            started: 1_000,
+            started: Duration::from_secs(1_000),
             seed: 7,
             ..Config::default()
         };
