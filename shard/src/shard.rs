@@ -36,6 +36,7 @@ pub struct Shard<H: Handler> {
     command: Option<H::Command>,
     handle: Handle<H::Command>,
     stats: Arc<Stats>,
+    bounds: Bounds,
 }
 
 /// Tells a shard's handler things from other tasks.
@@ -97,6 +98,7 @@ impl<H: Handler> Shard<H> {
             wire: Wire::new(socket, config.impair, Arc::clone(&stats)),
             peers: Peers::new(config, local_addrs, Arc::clone(&stats)),
             stats,
+            bounds: Bounds::PASS,
             commands,
             command: None,
             handle: Handle { commands: sender },
@@ -175,14 +177,14 @@ impl<H: Handler> Shard<H> {
             if received.drained {
                 return false;
             }
-            if datagrams >= PASS_DATAGRAMS_MAX || budget.is_spent(PASS_RECEIVE_TIME) {
+            if datagrams >= self.bounds.datagrams || budget.is_spent(self.bounds.receive_time) {
                 return true;
             }
         }
     }
 
     fn take_commands(&mut self, budget: &mut Budget) -> bool {
-        for _ in 0..PASS_COMMANDS_MAX {
+        for _ in 0..self.bounds.commands {
             let next = self.command.take();
             let Some(command) = next.or_else(|| self.commands.try_recv().ok()) else {
                 return false;
@@ -194,7 +196,7 @@ impl<H: Handler> Shard<H> {
     }
 
     fn wake_peers(&mut self, budget: &mut Budget) -> bool {
-        for _ in 0..PASS_DEADLINES_MAX {
+        for _ in 0..self.bounds.deadlines {
             if !self.peers.handle_deadline(budget.now) {
                 return false;
             }
@@ -211,7 +213,7 @@ impl<H: Handler> Shard<H> {
                 self.handler
                     .handle_event(budget.now, event, &mut self.peers);
             }
-            if budget.is_spent(PASS_TIME) {
+            if budget.is_spent(self.bounds.time) {
                 return true;
             }
         }
@@ -272,6 +274,32 @@ impl<H: Handler> Shard<H> {
     }
 }
 
+/// What one pass may do before the others get their turn.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Datagrams read; the last call may go over it by what it brings.
+    datagrams: usize,
+    /// How long it reads and feeds the engines.
+    receive_time: Duration,
+    /// Commands taken.
+    commands: usize,
+    /// Peers woken by their deadline.
+    deadlines: usize,
+    /// How long it goes on with events before it flushes.
+    time: Duration,
+}
+
+impl Bounds {
+    /// A pass of 5 ms is what every peer may have to wait for the others.
+    const PASS: Self = Self {
+        datagrams: 1024,
+        receive_time: Duration::from_millis(2),
+        commands: 256,
+        deadlines: 512,
+        time: Duration::from_millis(5),
+    };
+}
+
 /// The time of a pass: read at its start and at bounds, not for every event.
 #[derive(Debug)]
 struct Budget {
@@ -292,23 +320,8 @@ impl Budget {
     }
 }
 
-/// Most datagrams read in a pass. GRO may go over it by one call's worth.
-const PASS_DATAGRAMS_MAX: usize = 1024;
-
-/// Longest that reading and feeding the engines goes on in a pass.
-const PASS_RECEIVE_TIME: Duration = Duration::from_millis(2);
-
-/// Longest that a pass goes on before it flushes.
-const PASS_TIME: Duration = Duration::from_millis(5);
-
 /// How many events are handled between looks at the clock.
 const EVENTS_PER_CLOCK: usize = 64;
-
-/// Most commands taken in a pass.
-const PASS_COMMANDS_MAX: usize = 256;
-
-/// Most peers woken by their deadline in a pass.
-const PASS_DEADLINES_MAX: usize = 512;
 
 /// What a flush gathers before it writes: about 200 full datagrams.
 const BATCH_BYTES_MAX: usize = 256 * 1024;

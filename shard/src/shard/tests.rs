@@ -59,35 +59,68 @@ fn shard() -> Shard<Log> {
 #[tokio::test]
 async fn a_pass_takes_so_many_commands() {
     let mut shard = shard();
-    for _ in 0..PASS_COMMANDS_MAX + 1 {
+    shard.bounds.commands = 3;
+    for _ in 0..4 {
         shard.handle().try_send(0).unwrap();
     }
     assert!(shard.pass().await, "one is left");
-    assert_eq!(shard.handler.commands, PASS_COMMANDS_MAX);
+    assert_eq!(shard.handler.commands, 3);
     assert!(!shard.pass().await);
-    assert_eq!(shard.handler.commands, PASS_COMMANDS_MAX + 1);
+    assert_eq!(shard.handler.commands, 4);
     assert_eq!(shard.stats.passes_cut.value(), 1);
     assert_eq!(shard.handler.pass_ends, 2);
 }
 
 #[tokio::test]
-async fn a_flood_is_read_in_parts() {
+async fn a_pass_wakes_so_many_peers() {
     let mut shard = shard();
+    shard.bounds.deadlines = 3;
+    shard.handle().try_send(4).unwrap();
+    while shard.pass().await {}
+    // Handshake deadlines: in a far future, all are due.
+    let far = Instant::now() + Duration::from_secs(3600);
+    let mut budget = Budget {
+        start: far,
+        now: far,
+    };
+    assert!(shard.wake_peers(&mut budget), "one is left");
+    assert!(!shard.wake_peers(&mut budget));
+}
+
+/// 200 datagrams wait for a shard that reads one buffer at a time.
+async fn flooded() -> Shard<Log> {
+    let mut config = Config::new(Certificate::generate().unwrap(), 1);
+    config.receive_buffers = 1;
+    let shard = Shard::bind(config, Log::default()).unwrap();
     let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let total = PASS_DATAGRAMS_MAX + 200;
-    for _ in 0..total {
+    for _ in 0..200 {
         stranger.send_to(&[1; 1], shard.local_addr()).await.unwrap();
     }
     shard.wire.readable().await.unwrap();
-    assert!(shard.pass().await, "the rest is for later");
-    let first = shard.stats.datagrams_in.value();
-    // The clock may end it earlier, and the last call brings as many as it brings.
-    assert!(first <= count(PASS_DATAGRAMS_MAX + 64 * 32));
-    let until = Instant::now() + Duration::from_secs(10);
-    while shard.stats.datagrams_in.value() < count(total) && Instant::now() < until {
-        shard.pass().await;
+    shard
+}
+
+#[tokio::test]
+async fn a_pass_reads_so_many_datagrams() {
+    let mut shard = flooded().await;
+    shard.bounds.datagrams = 10;
+    shard.bounds.receive_time = Duration::from_secs(60);
+    for round in 1..=20 {
+        assert!(shard.pass().await, "more is left");
+        // One buffer holds one datagram here: nothing merges on loopback from separate sends.
+        assert_eq!(shard.stats.datagrams_in.value(), 10 * round);
     }
-    assert_eq!(shard.stats.dropped(DropReason::Malformed), count(total));
+    assert!(!shard.pass().await);
+    assert_eq!(shard.stats.dropped(DropReason::Malformed), 200);
+}
+
+#[tokio::test]
+async fn a_pass_reads_for_so_long() {
+    let mut shard = flooded().await;
+    shard.bounds.datagrams = usize::MAX;
+    shard.bounds.receive_time = Duration::ZERO;
+    assert!(shard.pass().await, "more is left");
+    assert_eq!(shard.stats.datagrams_in.value(), 1);
 }
 
 /// Commands and the clock get their turn while events wait, and the socket does not add to them.

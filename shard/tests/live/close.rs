@@ -36,6 +36,20 @@ async fn a_close_is_seen_by_both_once_and_what_was_sent_before_arrives() {
     assert!(dialer.events.recv().await.is_none());
 }
 
+/// Packets that came together with the one that made the owner close are not told any more.
+#[tokio::test]
+async fn a_peer_that_is_closed_tells_only_that() {
+    let (server, client, mut acceptor, dialer) = pair(config(1), config(2)).await;
+    server.close_on_packet().await;
+    let packets = (0..5).map(|n| numbered(n, 100)).collect();
+    dialer.send_all(Lane::Reliable, packets).await;
+    assert_eq!(acceptor.packet().await.1, numbered(0, 100));
+    let event = acceptor.event().await;
+    assert!(matches!(event, Event::Closed { .. }), "{event:?}");
+    server.stop().await;
+    client.stop().await;
+}
+
 /// A slot is used again; the key of the one before finds nobody.
 #[tokio::test]
 async fn a_stale_key_is_harmless() {

@@ -4,12 +4,14 @@ use shard::{
 };
 use tokio::task::JoinSet;
 
-use crate::harness::{ACCEPTOR, Node, config, introduce, within};
+use crate::harness::{ACCEPTOR, DEADLINE, Node, config, introduce, within};
 
 /// Connects `n` dialers, each with a socket of its own, to one acceptor at once.
 async fn connect_many(n: u64, impair: Option<Impair>, dialers: DtlsRole) -> Node {
     let mut settings = config(1);
     settings.impair = impair;
+    // The layers double their timers: the unluckiest of hundreds takes long.
+    settings.peer.handshake_timeout = DEADLINE;
     let server = Node::start(settings);
     let mut connecting = JoinSet::new();
     for seed in 0..n {
@@ -18,6 +20,7 @@ async fn connect_many(n: u64, impair: Option<Impair>, dialers: DtlsRole) -> Node
         settings.socket_buffer_bytes = 0;
         settings.receive_buffers = 1;
         settings.peer.dtls = dialers;
+        settings.peer.handshake_timeout = DEADLINE;
         connecting.spawn(async move {
             let client = Node::start(settings);
             let mut dialer = client.open(Role::Dialer).await.expect("room");

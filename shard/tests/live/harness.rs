@@ -24,24 +24,31 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const ACCEPTOR: Role = Role::Acceptor { ice_lite: true };
 
 /// Longest wait for anything.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) type Command = Box<dyn FnOnce(Instant, &mut Routes, &mut Peers) + Send>;
 
 /// Where each peer's events go.
 #[derive(Default)]
-pub(crate) struct Routes(HashMap<PeerKey, mpsc::Sender<Event>>);
+pub(crate) struct Routes {
+    channels: HashMap<PeerKey, mpsc::Sender<Event>>,
+    /// Closes whoever sends a packet.
+    close_on_packet: bool,
+}
 
 impl Handler for Routes {
     type Command = Command;
 
-    fn handle_event(&mut self, _now: Instant, event: Event, _peers: &mut Peers) {
+    fn handle_event(&mut self, now: Instant, event: Event, peers: &mut Peers) {
         let (Event::Signal { peer, .. }
         | Event::LaneOpen { peer, .. }
         | Event::Packet { peer, .. }
         | Event::SlowConsumer { peer, .. }
         | Event::Closed { peer, .. }) = &event;
-        let route = self.0.get(peer).expect("a peer that was opened");
+        if self.close_on_packet && matches!(event, Event::Packet { .. }) {
+            peers.close(now, *peer);
+        }
+        let route = self.channels.get(peer).expect("a peer that was opened");
         match route.try_send(event) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             Err(error) => panic!("the test reads too slowly: {error}"),
@@ -103,11 +110,16 @@ impl Node {
         call(&self.handle, |now, _, peers| f(now, peers)).await
     }
 
+    /// From now on, closes whoever sends a packet.
+    pub(crate) async fn close_on_packet(&self) {
+        call(&self.handle, |_, routes, _| routes.close_on_packet = true).await;
+    }
+
     pub(crate) async fn open(&self, role: Role) -> Result<TestPeer, Full> {
         let (sender, events) = mpsc::channel(100_000);
         let key = call(&self.handle, move |now, routes, peers| {
             let key = peers.open(now, role)?;
-            routes.0.insert(key, sender);
+            routes.channels.insert(key, sender);
             Ok(key)
         })
         .await?;
