@@ -124,6 +124,7 @@ async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
         )
         .init();
+    raise_file_limit(flags.clients)?;
     let stop = CancellationToken::new();
     let progress = watch::Sender::default();
     let screen = progress.subscribe();
@@ -150,6 +151,25 @@ async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         screen::clear();
     }
     finish(&report?, &require, json, quiet)
+}
+
+/// Each client is two open files, and systems start programs with room for about a thousand.
+fn raise_file_limit(clients: u32) -> anyhow::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // What counts is whether the limit in force is enough.
+    let granted = setrlimit(Resource::Nofile, raised).map_or(current, |()| maximum);
+    let needed = u64::from(clients) * FILES_PER_CLIENT + FILES_BESIDE;
+    anyhow::ensure!(
+        granted.is_none_or(|granted| granted >= needed),
+        "{clients} clients need {needed} open files, and {} are allowed: raise `ulimit -n`",
+        granted.unwrap_or_default()
+    );
+    Ok(())
 }
 
 /// The first interrupt ends the run with a report, the second ends it now.
@@ -250,6 +270,12 @@ fn require_help() -> String {
 fn say(text: &str) {
     let _written = io::stderr().write_all(text.as_bytes());
 }
+
+/// A UDP socket to the server, a TCP socket to the coordinator.
+const FILES_PER_CLIENT: u64 = 2;
+
+/// For the runtimes, the terminal and the report.
+const FILES_BESIDE: u64 = 64;
 
 /// Exit codes.
 const MISSED: u8 = 1;

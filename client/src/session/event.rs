@@ -267,3 +267,11 @@ pub enum RequestError {
     #[error("the session has ended: {0}")]
     Stopped(Reason),
 }
+
+/// The wait that an ERROR asks for: obeyed within reason, so that one wrong number does not park
+/// a client for weeks.
+pub(super) fn retry_after(error: &ErrorMessage) -> Duration {
+    Duration::from_millis(error.retry_after_ms.into()).min(RETRY_AFTER_MAX)
+}
+
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);

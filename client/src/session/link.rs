@@ -9,8 +9,11 @@ use proto::{
 };
 
 use super::{
-    Event, Identity, Message, Output, PeerId, Session, event::ServerError,
-    signalling::ERRORS_THAT_CLOSE_NOTHING, subscriptions, timers::Timer,
+    Event, Identity, Message, Output, PeerId, Session,
+    event::{ServerError, retry_after},
+    signalling::ERRORS_THAT_CLOSE_NOTHING,
+    subscriptions,
+    timers::Timer,
 };
 
 /// How far a peer has come.
@@ -314,7 +317,7 @@ impl Session {
 
     fn handle_error(&mut self, now: Instant, error: ErrorMessage) -> bool {
         let reason = Reason::from_number(error.code);
-        let least = Duration::from_millis(error.retry_after_ms.into());
+        let least = retry_after(&error);
         if error.id != 0 {
             let answer = self
                 .subscriptions

@@ -15,6 +15,7 @@ use proto::{
 
 use super::{
     Event, Output, PeerId, Session, SignalKind, SocketId,
+    event::retry_after,
     link::{Link, Phase},
     timers::Timer,
 };
@@ -43,8 +44,8 @@ pub(super) struct Servers {
     tried: bool,
     /// The last one that failed: it is tried last.
     failed: Option<u64>,
-    /// The refusal that the coordinator announced before it closes.
-    refusal: Option<Reason>,
+    /// The refusal that the coordinator announced before it closes, and the wait that it asked for.
+    refusal: Option<(Reason, Duration)>,
 }
 
 impl Servers {
@@ -130,7 +131,9 @@ impl Session {
             return;
         }
         let announced = self.servers.refusal.take();
-        let reason = reason.or(announced).unwrap_or(Reason::TransportClosed);
+        let least = announced.map_or(Duration::ZERO, |(_, least)| least);
+        let reason = reason.or(announced.map(|(reason, _)| reason));
+        let reason = reason.unwrap_or(Reason::TransportClosed);
         if !reason.retryable() {
             return self.stop(reason);
         }
@@ -140,7 +143,7 @@ impl Session {
             self.stats.attempts_failed += 1;
             self.drop_link();
         }
-        self.retry(now, reason, Duration::ZERO);
+        self.retry(now, reason, least);
     }
 
     pub(super) fn handle_signal(&mut self, now: Instant, socket: SocketId, bytes: Bytes) {
@@ -359,7 +362,7 @@ impl Session {
             },
             // A refusal: the close follows.
             Some(reason) if reason.number() < ERRORS_THAT_CLOSE_NOTHING => {
-                self.servers.refusal = Some(reason);
+                self.servers.refusal = Some((reason, retry_after(&error)));
             }
             _ => self.emit(Event::Error(super::event::ServerError::from_wire(error))),
         }

@@ -207,7 +207,36 @@ fn a_server_that_says_goodbye_is_left_at_once_and_for_as_long_as_it_asks() {
             reason: Reason::ShuttingDown
         }
     );
-    assert_eq!(script.sleep(), Duration::from_secs(7));
+    let slept = script.sleep();
+    // And not all at the same moment.
+    assert!(
+        slept > Duration::from_secs(7) && slept <= Duration::from_millis(7_500),
+        "{slept:?}"
+    );
+}
+
+#[test]
+fn a_coordinator_without_room_says_when_to_come_back() {
+    let mut script = Script::new();
+    let socket = script.take_dial();
+    script.input(Input::SignallingOpened { socket });
+    let full = |retry_after_ms| ErrorMessage {
+        retry_after_ms,
+        ..error(Reason::Overloaded, 0)
+    };
+    script.signal(full(3_000));
+    let reason = Some(Reason::Overloaded);
+    script.input(Input::SignallingClosed { socket, reason });
+    assert!(script.sleep() > Duration::from_secs(3));
+    // Within reason.
+    script
+        .outputs
+        .retain(|output| matches!(output, Output::Dial { .. }));
+    let socket = script.take_dial();
+    script.input(Input::SignallingOpened { socket });
+    script.signal(full(u32::MAX));
+    script.input(Input::SignallingClosed { socket, reason });
+    assert!(script.sleep() < Duration::from_secs(5 * 60 + 15));
 }
 
 #[test]
