@@ -1,5 +1,7 @@
 //! SCTP around `rtc-sctp`: one association over one DTLS session.
 
+mod guard;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,6 +15,7 @@ use rtc_sctp::{
     StreamEvent, TimerConfig, TransportConfig, max_payload_size_for_mtu,
 };
 
+use self::guard::{Guard, Verdict};
 use crate::dcep::Reliability;
 
 /// The payload protocol of a message (RFC 8831 section 8).
@@ -48,6 +51,7 @@ pub(crate) struct Sctp {
     associations: Vec<(AssociationHandle, Association)>,
     established: bool,
     ended: bool,
+    guard: Guard,
     streams: usize,
     message_bytes_max: usize,
     events: VecDeque<Event>,
@@ -97,6 +101,7 @@ impl Sctp {
             associations,
             established: false,
             ended: false,
+            guard: Guard::default(),
             streams: 0,
             message_bytes_max: usize::try_from(message_bytes_max).unwrap_or(usize::MAX),
             events: VecDeque::new(),
@@ -106,8 +111,26 @@ impl Sctp {
         }
     }
 
-    /// Takes a decrypted packet.
-    pub(crate) fn handle(&mut self, now: Instant, packet: Bytes) {
+    /// Takes a decrypted packet; `false` when it is dropped.
+    pub(crate) fn handle(&mut self, now: Instant, packet: Bytes) -> bool {
+        if self.ended {
+            return false;
+        }
+        match self.guard.inspect_received(&packet) {
+            Verdict::Pass => self.deliver(now, packet),
+            Verdict::Drop => return false,
+            Verdict::Farewell => {
+                // What came before it in the packet is still read.
+                self.ended = true;
+                self.deliver(now, packet);
+                self.events.push_back(Event::Closed);
+            }
+            Verdict::Violation => self.end(Event::Failed),
+        }
+        true
+    }
+
+    fn deliver(&mut self, now: Instant, packet: Bytes) {
         match self.endpoint.handle(now, NOWHERE, None, packet) {
             Some((handle, DatagramEvent::AssociationEvent(event))) => {
                 let known = self
@@ -231,15 +254,16 @@ impl Sctp {
     }
 
     fn check_end(&mut self) {
-        if self.ended {
-            return;
+        let closed = self.associations.iter().all(|(_, a)| a.is_closed());
+        if self.streams > STREAMS_MAX || (self.established && closed) {
+            self.end(Event::Failed);
         }
-        if self.streams > STREAMS_MAX {
+    }
+
+    fn end(&mut self, event: Event) {
+        if !self.ended {
             self.ended = true;
-            self.events.push_back(Event::Failed);
-        } else if self.established && self.associations.iter().all(|(_, a)| a.is_closed()) {
-            self.ended = true;
-            self.events.push_back(Event::Closed);
+            self.events.push_back(event);
         }
     }
 
@@ -260,6 +284,9 @@ impl Sctp {
             for (_, association) in &mut self.associations {
                 while let Some(transmit) = association.poll_transmit(now) {
                     if let Payload::RawEncode(packets) = transmit.message {
+                        packets
+                            .iter()
+                            .for_each(|packet| self.guard.inspect_sent(packet));
                         self.packets.extend(packets);
                     }
                 }
@@ -340,3 +367,6 @@ const STREAMS_MAX: usize = 16;
 const ASSOCIATIONS_MAX: usize = 4;
 /// SCTP over DTLS has no addresses; the crate wants one, with a port.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5000);
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,8 @@ pub struct Stats {
     pub dropped_candidates: u64,
     /// Signals ignored: malformed or out of place.
     pub dropped_signals: u64,
+    /// SCTP dropped: malformed, or too far ahead of what has arrived.
+    pub dropped_sctp: u64,
     /// Packets dropped: on a channel that is no lane, or of an unknown type.
     pub dropped_packets: u64,
     /// Times that the address of the other side changed after the first.

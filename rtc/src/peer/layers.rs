@@ -250,8 +250,10 @@ impl Layers {
                 dtls::Event::Transmit(bytes) => self.transmit(bytes),
                 dtls::Event::Received(packet) => {
                     heard = true;
-                    if let Some(sctp) = &mut self.sctp {
-                        sctp.handle(self.now, packet);
+                    if let Some(sctp) = &mut self.sctp
+                        && !sctp.handle(self.now, packet)
+                    {
+                        self.stats.dropped_sctp += 1;
                     }
                 }
                 dtls::Event::Connected => {
