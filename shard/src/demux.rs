@@ -92,6 +92,12 @@ impl Demux {
         }
     }
 
+    /// Whether nothing leads anywhere.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.paths.is_empty() && self.users.is_empty() && self.transactions.is_empty()
+    }
+
     /// Finds the destination of a datagram.
     pub(crate) fn route(&self, path: &Path, bytes: &[u8]) -> Result<Destination, DropReason> {
         let first = *bytes.first().ok_or(DropReason::Malformed)?;

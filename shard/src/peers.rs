@@ -22,6 +22,8 @@ use crate::{
 
 mod drive;
 mod seats;
+#[cfg(test)]
+mod tests;
 
 pub use seats::PeerKey;
 use seats::{Seats, lane_config};

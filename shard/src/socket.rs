@@ -62,9 +62,7 @@ impl Socket {
             socket.set_only_v6(false)?;
         }
         if buffer_bytes > 0 {
-            // What is above the system's limit is cut without an error: stats tell what was got.
-            socket.set_recv_buffer_size(buffer_bytes)?;
-            socket.set_send_buffer_size(buffer_bytes)?;
+            ask_for_buffers(&socket, buffer_bytes)?;
         }
         socket.bind(&listen.into())?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
@@ -226,6 +224,22 @@ impl Socket {
         }
         Some(self.mapped(local).ip())
     }
+}
+
+/// What is above the system's limit is cut without an error, unless the process may pass over it:
+/// stats tell what was got.
+fn ask_for_buffers(socket: &socket2::Socket, bytes: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::net::sockopt;
+        let receive = sockopt::set_socket_recv_buffer_size_force(socket, bytes);
+        let send = sockopt::set_socket_send_buffer_size_force(socket, bytes);
+        if receive.is_ok() && send.is_ok() {
+            return Ok(());
+        }
+    }
+    socket.set_recv_buffer_size(bytes)?;
+    socket.set_send_buffer_size(bytes)
 }
 
 /// IPv4 in its own form, as candidates and the engine have it; no flow label or scope.
