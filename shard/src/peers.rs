@@ -89,7 +89,7 @@ impl Peers {
         }
     }
 
-    /// Opens a peer; an acceptor's offer comes as the first [`Event::Signal`].
+    /// Opens a peer; an acceptor's offer comes as the first [`crate::Event::Signal`].
     pub fn open(&mut self, now: Instant, role: Role) -> Result<PeerKey, Full> {
         let peers_max = self.config.peers_max;
         if self.len() >= peers_max {
@@ -140,7 +140,7 @@ impl Peers {
     }
 
     /// Closes a peer: what its engine holds goes out as far as it may at once, then the goodbye.
-    /// Of its events only [`Event::Closed`] follows.
+    /// Of its events only [`crate::Event::Closed`] follows.
     pub fn close(&mut self, now: Instant, key: PeerKey) {
         if let Some((index, seat)) = self.seats.find(key)
             && !seat.closing
