@@ -5,6 +5,25 @@
 //! goes out by [`Peer::poll_output`], which the caller drains to `None` after every input or
 //! batch of inputs and sends. Bundling is done there: many `send`s before one drain fill packets.
 //!
+//! ```
+//! use std::time::Instant;
+//! use rtc_peer::{Certificate, Config, Input, Output, Peer, Role, SignalKind};
+//!
+//! let now = Instant::now();
+//! let certificate = Certificate::generate()?;
+//! let addr = "192.0.2.1:7000".parse().expect("an address");
+//! let role = Role::Acceptor { ice_lite: true };
+//! let mut peer = Peer::new(now, Config::new(role, certificate, vec![addr], 1));
+//! while let Some(output) = peer.poll_output() {
+//!     // An acceptor begins with its offer, which the owner brings to the other side.
+//!     assert!(matches!(output, Output::Signal(signal) if signal.kind == SignalKind::Offer));
+//! }
+//! let deadline = peer.next_deadline().expect("a peer that is not closed has one");
+//! peer.handle_input(deadline, Input::Tick);
+//! assert!(matches!(peer.poll_output(), Some(Output::Closed(_))), "nobody answered");
+//! # Ok::<(), rtc_peer::CertificateError>(())
+//! ```
+//!
 //! Deliberately not here: sockets, the choice between peers that share a socket (see
 //! [`stun_local_ufrag`] and [`Peer::accepts_stun`], which the `shard` crate uses for it), media,
 //! TURN, and what the packets mean.

@@ -22,6 +22,8 @@ pub(crate) struct Full {
     sources: usize,
     selected: Option<Selected>,
     deadline: Option<Instant>,
+    /// The deadline counts what was to be sent, which has been taken since.
+    deadline_stale: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,7 @@ impl Full {
             sources: 0,
             selected: None,
             deadline: None,
+            deadline_stale: false,
         }
     }
 
@@ -153,7 +156,13 @@ impl Full {
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
-        let transmit = self.agent.poll_transmit()?;
+        let Some(transmit) = self.agent.poll_transmit() else {
+            if std::mem::take(&mut self.deadline_stale) {
+                self.deadline = self.agent.poll_timeout();
+            }
+            return None;
+        };
+        self.deadline_stale = true;
         Some(Transmit {
             local: self.inner_of(transmit.source),
             remote: transmit.destination,
