@@ -70,14 +70,15 @@ impl Config {
     /// two recipients share a frame.
     #[must_use]
     pub fn memory_bytes_max(&self) -> usize {
-        let limits = &self.limits;
+        let (limits, rtc) = (&self.limits, &self.rtc);
         let peers = limits.peers_max.saturating_add(limits.links_max);
-        let per_peer = self
-            .rtc
+        let outboxes = rtc
             .reliable
             .bytes_max
-            .saturating_add(self.rtc.unreliable.bytes_max)
-            .saturating_add(self.rtc.peer.send_buffer_bytes.saturating_mul(2))
+            .saturating_add(rtc.unreliable.bytes_max);
+        let links = limits.links_max.saturating_mul(rtc.link_outbox_times);
+        let outboxes = outboxes.saturating_mul(limits.peers_max.saturating_add(links));
+        let per_peer = (rtc.peer.send_buffer_bytes.saturating_mul(2))
             .saturating_add(limits.held_bytes_max)
             .saturating_add(ENGINE_BYTES);
         let subscriptions = limits.peers_max.saturating_mul(limits.subscriptions_max);
@@ -92,6 +93,7 @@ impl Config {
             .saturating_mul(2 * proto::limits::SIGNAL_BYTES_MAX);
         peers
             .saturating_mul(per_peer)
+            .saturating_add(outboxes)
             .saturating_add(subscriptions.saturating_mul(SUBSCRIPTION_BYTES))
             .saturating_add(topics)
             .saturating_add(queues)
@@ -116,6 +118,8 @@ pub struct Rtc {
     pub reliable: outbox::Config,
     /// What waits for a peer on its unreliable lane.
     pub unreliable: outbox::Config,
+    /// How many times those two a link holds: it carries what many clients publish.
+    pub link_outbox_times: usize,
     /// Settings of every peer's engine.
     pub peer: PeerConfig,
     /// Answer connectivity checks without making any, as a server with a known address may.
@@ -133,6 +137,7 @@ impl Default for Rtc {
         Self {
             reliable: outbox::Config::RELIABLE,
             unreliable: outbox::Config::UNRELIABLE,
+            link_outbox_times: 16,
             peer: PeerConfig::default(),
             ice_lite: true,
             socket_buffer_bytes: 4 * 1024 * 1024,

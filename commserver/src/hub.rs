@@ -53,12 +53,20 @@ pub(crate) struct Hub {
     broker: Broker,
     seats: Seats,
     secret: ClusterSecret,
-    ice_lite: bool,
+    transport: Transport,
     signals: mpsc::Sender<Bytes>,
     questions: mpsc::Sender<Request>,
     published: watch::Sender<Snapshot>,
     snapshot: Snapshot,
     publish_at: Option<Instant>,
+}
+
+/// How peers are opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Transport {
+    pub(crate) ice_lite: bool,
+    /// A link carries what many clients publish.
+    pub(crate) link_outbox_times: usize,
 }
 
 /// Where the hub's words go.
@@ -73,14 +81,14 @@ impl Hub {
     pub(crate) fn new(
         broker: Broker,
         secret: ClusterSecret,
-        ice_lite: bool,
+        transport: Transport,
         outlets: Outlets,
     ) -> Self {
         Self {
             broker,
             seats: Seats::default(),
             secret,
-            ice_lite,
+            transport,
             signals: outlets.signals,
             questions: outlets.questions,
             published: outlets.published,
@@ -141,6 +149,7 @@ impl Hub {
                 peers,
             ),
             Output::Prove { peer, pair } => {
+                self.give_room(peer, peers);
                 let link = self.link(peer, pair, Side::Dialer, peers);
                 let proof = link.map(|link| self.secret.link_proof(Side::Dialer, &link));
                 let body = Bytes::from_owner(proof.unwrap_or_default());
@@ -172,7 +181,7 @@ impl Hub {
             shard::rtc_peer::Role::Dialer
         } else {
             shard::rtc_peer::Role::Acceptor {
-                ice_lite: self.ice_lite,
+                ice_lite: self.transport.ice_lite,
             }
         };
         match peers.open(now, role) {
@@ -189,17 +198,21 @@ impl Hub {
         }
     }
 
-    fn ask(&mut self, now: Instant, question: Question, peers: &Peers) {
+    fn ask(&mut self, now: Instant, question: Question, peers: &mut Peers) {
         let Question {
             peer,
             role,
             body,
             pair,
         } = question;
+        let role = to::auth_role(role);
+        if role.is_server() {
+            self.give_room(peer, peers);
+        }
         let link = self.link(peer, pair, Side::Acceptor, peers);
         let request = link.map(|link| Request {
             peer,
-            role: to::auth_role(role),
+            role,
             body,
             link,
             proof: Bytes::from_owner(self.secret.link_proof(Side::Acceptor, &link)),
@@ -215,6 +228,13 @@ impl Hub {
                 proof,
             };
             self.broker.handle_input(now, input);
+        }
+    }
+
+    /// For a peer that is about to become a link.
+    fn give_room(&self, peer: PeerId, peers: &mut Peers) {
+        if let Some(key) = self.seats.key(peer) {
+            peers.scale_outboxes(key, self.transport.link_outbox_times);
         }
     }
 

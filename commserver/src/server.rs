@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, admin, authentication,
-    hub::{Command, Hub, Outlets, Snapshot},
+    hub::{Command, Hub, Outlets, Snapshot, Transport},
     metrics::Collected,
     uplink::{self, Uplink},
 };
@@ -132,7 +132,11 @@ impl Server {
         let core = core_config(&config);
         let broker = Broker::new(std::time::Instant::now(), core);
         let secret = config.cluster_secret.clone();
-        let hub = Hub::new(broker, secret.clone(), config.rtc.ice_lite, outlets);
+        let transport = Transport {
+            ice_lite: config.rtc.ice_lite,
+            link_outbox_times: config.rtc.link_outbox_times,
+        };
+        let hub = Hub::new(broker, secret.clone(), transport, outlets);
         let (hub, bound) = HubThread::start(shard_config(&config)?, hub).await?;
 
         let uplink_stats = Arc::new(uplink::Stats::default());

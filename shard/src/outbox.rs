@@ -64,6 +64,8 @@ pub(crate) struct Outbox {
     bytes: usize,
     pressed_since: Option<Instant>,
     slow: bool,
+    /// How many times the configured limits it holds, less one.
+    more_times: usize,
 }
 
 /// What became of a packet that was pushed.
@@ -86,7 +88,8 @@ impl Outbox {
         if self.slow {
             return Push::Refused;
         }
-        let fits = packet.len() <= config.bytes_max && config.count_max > 0;
+        let (bytes_max, count_max) = self.limits(config);
+        let fits = packet.len() <= bytes_max && count_max > 0;
         match config.policy {
             Policy::Discard => return Push::Discarded,
             Policy::FixedQueue if !fits => return Push::Discarded,
@@ -157,13 +160,29 @@ impl Outbox {
         self.bytes
     }
 
+    /// From now on it holds this many times the configured limits.
+    pub(crate) fn scale(&mut self, times: usize) {
+        self.more_times = times.saturating_sub(1);
+    }
+
+    /// Bytes and packets that may wait.
+    fn limits(&self, config: &Config) -> (usize, usize) {
+        let times = self.more_times.saturating_add(1);
+        (
+            config.bytes_max.saturating_mul(times),
+            config.count_max.saturating_mul(times),
+        )
+    }
+
     fn has_room(&self, bytes: usize, config: &Config) -> bool {
-        self.queue.len() < config.count_max && self.bytes + bytes <= config.bytes_max
+        let (bytes_max, count_max) = self.limits(config);
+        self.queue.len() < count_max && self.bytes + bytes <= bytes_max
     }
 
     fn note_pressure(&mut self, now: Instant, config: &Config) {
+        let (bytes_max, count_max) = self.limits(config);
         let pressed = config.policy == Policy::Buffered
-            && (self.bytes > config.bytes_max / 2 || self.queue.len() > config.count_max / 2);
+            && (self.bytes > bytes_max / 2 || self.queue.len() > count_max / 2);
         self.pressed_since = match (pressed, self.pressed_since) {
             (false, _) => None,
             (true, None) => Some(now),

@@ -165,6 +165,16 @@ impl Peers {
         }
     }
 
+    /// Lets a peer's outboxes hold this many times the configured limits: for one that stands for
+    /// many, as a server does for its clients.
+    pub fn scale_outboxes(&mut self, key: PeerKey, times: usize) {
+        if let Some((_, seat)) = self.seats.find(key) {
+            for lane in Lane::ALL {
+                seat.lane(lane).1.scale(times);
+            }
+        }
+    }
+
     /// Bytes that wait for a peer on a lane: in its outbox and in its engine.
     #[must_use]
     pub fn waiting_bytes(&self, key: PeerKey, lane: Lane) -> usize {

@@ -101,6 +101,7 @@ pub(super) const SETTINGS: &[Setting] = settings! {
     "outbox.unreliable.policy" policy rtc.unreliable.policy;
     "outbox.unreliable.bytes_max" count rtc.unreliable.bytes_max;
     "outbox.unreliable.count_max" count rtc.unreliable.count_max;
+    "outbox.link_times" count rtc.link_outbox_times;
     "uplink.redial_min" duration uplink.redial_min;
     "uplink.redial_max" duration uplink.redial_max;
     "uplink.dial_timeout" duration uplink.dial_timeout;

@@ -50,6 +50,34 @@ fn buffered_overruns_past_the_count_limit() {
 }
 
 #[test]
+fn a_scaled_one_holds_so_many_times_as_much() {
+    let now = Instant::now();
+    for (bytes, count, overrun) in [
+        (299, 1, false),
+        (300, 1, false),
+        (301, 1, true),
+        (1, 30, false),
+        (1, 31, true),
+    ] {
+        let mut outbox = Outbox::default();
+        outbox.scale(3);
+        let pushed = (0..count).map(|_| outbox.push(now, &packet(bytes), &SMALL));
+        let last = pushed.last();
+        assert_eq!(
+            last == Some(Push::Overrun),
+            overrun,
+            "{count} of {bytes} bytes"
+        );
+    }
+    let mut outbox = Outbox::default();
+    outbox.scale(3);
+    outbox.push(now, &packet(150), &SMALL);
+    assert_eq!(outbox.deadline(&SMALL), None, "half is not above half");
+    outbox.push(now, &packet(1), &SMALL);
+    assert_eq!(outbox.deadline(&SMALL), Some(now + SMALL.grace));
+}
+
+#[test]
 fn the_grace_runs_above_half_and_stops_below() {
     let now = Instant::now();
     let mut outbox = Outbox::default();
