@@ -32,10 +32,11 @@ pub enum Check {
     OnlySubscribers,
     /// Nobody receives what it published itself, under the alias that it still has.
     NoEcho,
-    /// On the reliable lane, everybody receives everything while no peer on the way is lost; in a run
-    /// without faults, on the unreliable lane as well.
+    /// On the reliable lane, everybody receives everything while no peer on the way is lost; where
+    /// only signalling fails, if anything, on the unreliable lane as well.
     NothingLost,
-    /// In a run without faults nobody is disconnected, whatever rogues do.
+    /// Where only signalling fails, if anything, no client is disconnected and no link lost, whatever
+    /// rogues do.
     Undisturbed,
     /// Nobody receives anything twice on one peer, and no application is told of it twice for that.
     AtMostOnce,
@@ -79,7 +80,7 @@ impl fmt::Display for Violation {
 pub(super) struct Checkers {
     /// Longer than anything takes from one side of the cluster to the other while no path is cut.
     travel_max: Duration,
-    /// There are no faults in this run.
+    /// There are no faults in this run, but for those of signalling.
     quiet: bool,
     publications: BTreeMap<PublicationId, Publication>,
     /// By the member's engine.

@@ -65,6 +65,8 @@ pub(super) enum Step {
     Idle(At),
     /// It was not joined in time.
     TimedOut,
+    /// It gives up; the other side does not know.
+    Die,
 }
 
 /// Which description or candidate a signal carries.
@@ -198,6 +200,10 @@ impl Network {
             Step::TimedOut if !self.engines[key.0].lanes_open[0] => {
                 self.kill_engine(key, Some(Reason::HandshakeTimeout));
                 vec![told(Happening::Closed(Reason::HandshakeTimeout))]
+            }
+            Step::Die => {
+                self.kill_engine(key, Some(Reason::TransportClosed));
+                vec![told(Happening::Closed(Reason::TransportClosed))]
             }
             Step::Idle(_) | Step::TimedOut => Vec::new(),
         }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
+    engines::Step,
     event::Event,
-    node::Node,
+    node::{EngineKey, Node},
     plan::{Fault, SLOW_MAX, WORK_BEGINS, WORK_ENDS},
     sockets::Side,
     world::World,
@@ -109,6 +110,17 @@ impl World {
                 let longest = [500, 10_000, 30_000][self.faults.below(3)];
                 let wait = self.faults.millis(50, longest);
                 self.net.after(wait, Event::Mend(Mend::Cut(a, b)));
+            }
+            Fault::PeerDeath => {
+                let index = self.faults.below(self.plan.servers);
+                let engines: Vec<_> = self.servers[index].engines.values().copied().collect();
+                let remote = |&key: &EngineKey| self.net.engines[key.0].remote;
+                let mut joined: Vec<_> = engines.iter().filter_map(remote).collect();
+                joined.extend(engines.iter().filter(|key| remote(key).is_some()));
+                if let Some(key) = self.faults.pick(&joined) {
+                    self.net
+                        .after(Duration::ZERO, Event::Engine(key, Step::Die));
+                }
             }
             Fault::PathSlow => {
                 let (a, b) = self.some_path();

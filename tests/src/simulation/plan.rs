@@ -19,6 +19,8 @@ pub enum Fault {
     SignallingCut,
     /// Nothing gets through between two nodes for a while.
     PathCut,
+    /// One side of a peer gives up, and the other one goes on for a while.
+    PeerDeath,
     /// Everything takes longer between two nodes for a while.
     PathSlow,
     /// The unreliable lane loses packets, all the time.
@@ -35,10 +37,14 @@ impl Fault {
         Self::ServerShutdown,
         Self::SignallingCut,
         Self::PathCut,
+        Self::PeerDeath,
         Self::PathSlow,
         Self::Loss,
         Self::SlowConsumer,
     ];
+
+    /// Those that no peer may notice: packets flow as if nothing was.
+    pub const SIGNALLING: &'static [Self] = &[Self::CoordinatorRestart, Self::SignallingCut];
 }
 
 /// How a client misbehaves that is none of ours.
@@ -112,10 +118,13 @@ impl Plan {
         let mischiefs: Vec<Mischief> = (0..dice.below(4))
             .filter_map(|_| dice.pick(&Mischief::ALL))
             .collect();
-        let mut faults = BTreeSet::new();
-        if dice.percent(75) {
-            faults.extend(Fault::ALL.iter().filter(|_| dice.percent(45)));
-        }
+        let kinds: &[Fault] = match dice.below(5) {
+            0 => &[],
+            1 => Fault::SIGNALLING,
+            _ => Fault::ALL,
+        };
+        let kinds = kinds.iter().copied();
+        let faults: BTreeSet<Fault> = kinds.filter(|_| dice.percent(45)).collect();
         // Just enough for everybody, when nobody is counted twice.
         let members = sessions + mischiefs.len();
         let peers_max = members.div_ceil(servers) + 1 + dice.below(2);
@@ -163,6 +172,12 @@ impl Plan {
 
     pub(super) fn members(&self) -> usize {
         self.sessions + self.mischiefs.len()
+    }
+
+    /// Peers and links have to stay as they are, and packets have to flow.
+    pub(super) fn is_quiet(&self) -> bool {
+        let mut faults = self.faults.iter();
+        faults.all(|fault| Fault::SIGNALLING.contains(fault))
     }
 
     pub(super) fn has(&self, fault: Fault) -> bool {

@@ -51,7 +51,7 @@ impl World {
             coordinator: coordinator::Host::default(),
             servers: (0..plan.servers).map(server::Host::new).collect(),
             members: (0..plan.members()).map(Member::new).collect(),
-            checkers: Checkers::new(plan.travel_max(), plan.faults.is_empty()),
+            checkers: Checkers::new(plan.travel_max(), plan.is_quiet()),
             reached: BTreeMap::new(),
             probes: Vec::new(),
             standstill: 0,

@@ -78,7 +78,7 @@ impl Checkers {
             return;
         };
         let (member, server, alias) = (attachment.member, attachment.server, attachment.alias);
-        let topical = attachment.topical;
+        let topical = attachment.topical == Some(true);
         let Some(topic) = self.publications.get(&id).map(|known| &known.topic) else {
             let text = format!("{id} arrived, which nobody published");
             return self.fail(Check::Truth, text);

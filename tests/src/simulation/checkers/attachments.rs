@@ -14,8 +14,8 @@ pub(super) struct Attachment {
     pub(super) server: usize,
     /// The alias that the coordinator gave to whoever sent the CONNECT.
     pub(super) alias: u64,
-    /// Whether it has announced that it takes topics with forwarded packets.
-    pub(super) topical: bool,
+    /// Whether its AUTH has announced that it takes topics with forwarded packets.
+    pub(super) topical: Option<bool>,
     pub(super) verdict: Verdict,
     pub(super) opened: At,
     pub(super) alive: bool,
@@ -54,7 +54,7 @@ impl Checkers {
                 honest,
                 server,
                 alias,
-                topical: false,
+                topical: None,
                 verdict: Verdict::Pending,
                 opened: now,
                 alive: true,
@@ -75,7 +75,10 @@ impl Checkers {
         if let Some(attachment) = self.attachments.get_mut(&engine) {
             attachment.alive = false;
         }
-        self.links.closed(now, engine);
+        let lost = self.links.closed(now, engine);
+        self.require(!(lost && self.quiet), Check::Undisturbed, || {
+            format!("{engine} was a link, and is lost")
+        });
     }
 
     /// A member sends a packet.
@@ -88,7 +91,9 @@ impl Checkers {
                 && let Ok(auth) = AuthMessage::decode(&bytes[..])
             {
                 let wanted = Capability::ForwardTopic.into();
-                attachment.topical = auth.capabilities.contains(&wanted);
+                let topical = auth.capabilities.contains(&wanted);
+                // What comes later is no AUTH any more.
+                attachment.topical.get_or_insert(topical);
             }
         }
         self.note_publication(now, engine, lane, bytes);

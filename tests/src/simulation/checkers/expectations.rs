@@ -1,4 +1,5 @@
-//! Who must receive a publication on the reliable lane, and without faults on either: every member whose subscription, peer and
+//! Who must receive a publication on the reliable lane, and where
+//! only signalling fails on either: every member whose subscription, peer and
 //! link (where one is crossed) stand when it is sent and keep standing until it has arrived. Cuts
 //! that no peer is lost by only delay it.
 

@@ -32,13 +32,17 @@ impl Links {
         }
     }
 
-    pub(super) fn closed(&mut self, now: At, engine: EngineKey) {
+    /// Says whether it was one.
+    pub(super) fn closed(&mut self, now: At, engine: EngineKey) -> bool {
+        let mut lost = false;
         for pair in self.pairs.values_mut() {
             if pair.live.remove(&engine) {
                 pair.changed = now;
                 pair.changes += 1;
+                lost = true;
             }
         }
+        lost
     }
 
     /// The pair has a link, and it has not changed since: which change that was.
