@@ -38,6 +38,8 @@ pub(super) struct World {
     /// What the cores have counted, by name.
     pub(super) reached: BTreeMap<String, u64>,
     probes: Vec<PublicationId>,
+    /// Dials of servers until the probes were sent: there must be no more.
+    dials: u64,
     /// Steps taken at this very moment.
     standstill: u32,
 }
@@ -54,6 +56,7 @@ impl World {
             checkers: Checkers::new(plan.travel_max(), plan.is_quiet()),
             reached: BTreeMap::new(),
             probes: Vec::new(),
+            dials: 0,
             standstill: 0,
             plan,
         };
@@ -200,6 +203,7 @@ impl World {
                 self.checkers.fail(Check::FullMesh, text);
             }
         }
+        self.dials = self.dials_so_far();
         for index in 0..self.plan.sessions {
             let state = self.members[index].session().map(|session| session.state());
             if !matches!(state, Some(State::Connected { .. })) {
@@ -217,6 +221,11 @@ impl World {
             let text = format!("{} probes were sent", self.probes.len());
             self.checkers.fail(Check::Liveness, text);
         }
+        let dials = self.dials_so_far() - self.dials;
+        if dials > 0 {
+            let text = format!("servers still dial, {dials} times since the probes");
+            self.checkers.fail(Check::FullMesh, text);
+        }
         for &probe in &self.probes {
             for index in 0..self.plan.sessions {
                 let own = usize::try_from(probe.member) == Ok(index);
@@ -229,6 +238,11 @@ impl World {
         for index in 0..self.plan.members() {
             self.leave_member(index);
         }
+    }
+
+    fn dials_so_far(&self) -> u64 {
+        let cores = self.servers.iter().filter_map(|host| host.core.as_ref());
+        cores.map(|core| core.stats().dials).sum()
     }
 
     fn check_nothing_left(&mut self) {
