@@ -56,6 +56,7 @@ mod tests {
             if attribute[0] == "src=" || attribute[0] == "href=" {
                 let local = attribute[1];
                 let known = local.starts_with('#')
+                    || local.starts_with("data:")
                     || FILES
                         .iter()
                         .any(|file| file.path.trim_start_matches('/') == local);

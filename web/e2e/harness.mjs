@@ -14,7 +14,7 @@ const TYPES = { html: "text/html", js: "text/javascript", css: "text/css" };
 const BLANK = "<!doctype html><title>client</title>";
 /** What the plaza is served with: nothing inline, nothing from elsewhere. */
 const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ws: wss:";
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:";
 
 /** Starts the browser and the server of its pages. */
 export async function start({ coordinator, token, browser: executablePath }) {

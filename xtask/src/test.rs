@@ -9,6 +9,8 @@ use crate::command::{self, exists, run_with, say};
 pub(crate) fn run() -> anyhow::Result<()> {
     let browser = browser().context("the browser tests cannot run")?;
     command::run("", "cargo", &["test", "--workspace"])?;
+    // The browser tests kill real processes.
+    command::run("", "cargo", &["build", "--package", "broker"])?;
     command::run("web", "npm", &["test"])?;
     command::run("web", "npm", &["run", "check"])?;
     let args = [
