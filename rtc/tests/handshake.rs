@@ -61,6 +61,29 @@ fn a_lossless_handshake_takes_few_round_trips() {
 }
 
 #[test]
+fn the_cheapest_suite_is_the_only_one_offered() {
+    let hellos = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let tap = std::rc::Rc::clone(&hellos);
+    let mut pair = Pair::new(1, LOSSLESS);
+    pair.drop = Box::new(move |_, datagram| {
+        // A handshake record with a ClientHello in it.
+        if datagram[0] == 22 && datagram[13] == 1 {
+            tap.borrow_mut().push(datagram.to_vec());
+        }
+        false
+    });
+    pair.connect();
+    let hello = hellos.take().remove(0);
+    // Two headers, version, random, empty session and cookie; then the list of suites.
+    let suites_at = 13 + 12 + 2 + 32 + 1 + 1;
+    assert_eq!(
+        hello[suites_at..][..4],
+        [0, 2, 0xC0, 0x2B],
+        "ECDHE-ECDSA-AES128-GCM-SHA256"
+    );
+}
+
+#[test]
 fn reordered_and_duplicated_datagrams_do_no_harm() {
     for seed in 0..20 {
         let impair = Impair {

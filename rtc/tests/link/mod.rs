@@ -78,7 +78,6 @@ pub(crate) struct Told {
     pub(crate) writable: Vec<Lane>,
     pub(crate) closed: Vec<CloseReason>,
     pub(crate) sent_datagrams: u64,
-    pub(crate) largest_datagram: usize,
 }
 
 type Tamper = Box<dyn FnMut(usize, String) -> String>;
@@ -259,7 +258,11 @@ impl Pair {
             }
             Output::Transmit(transmit) => {
                 told.sent_datagrams += 1;
-                told.largest_datagram = told.largest_datagram.max(transmit.bytes.len());
+                assert!(
+                    transmit.bytes.len() <= 1200,
+                    "{} bytes",
+                    transmit.bytes.len()
+                );
                 self.carry(side, transmit);
             }
             Output::LaneOpen(lane) => told.open.push(lane),
