@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use auth::{Authenticator, ByRole, Credentials, Link, Role};
+use auth::{Authenticator, Credentials, Link, Role};
 use bytes::Bytes;
 use commserver_core::{Identity, PeerId};
 use proto::Reason;
@@ -27,27 +27,30 @@ pub(crate) struct Request {
     pub(crate) proof: Bytes,
 }
 
-/// Answers requests until `shutdown`, or until nobody asks any more.
-pub(crate) async fn run(
-    mut requests: mpsc::Receiver<Request>,
-    authenticator: ByRole,
-    config: config::Authentication,
-    hub: Handle<Command>,
-    shutdown: CancellationToken,
-) {
-    let authenticator: Arc<dyn Authenticator> = Arc::new(authenticator);
-    let mut calls = JoinSet::new();
-    loop {
-        let room = calls.len() < config.calls_max.max(1);
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            Some(_ended) = calls.join_next(), if !calls.is_empty() => {}
-            request = requests.recv(), if room => {
-                let Some(request) = request else {
-                    return;
-                };
-                let (authenticator, hub) = (Arc::clone(&authenticator), hub.clone());
-                calls.spawn(answer(request, authenticator, config.timeout, hub));
+/// Where one kind of peers is looked at.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) authenticator: Arc<dyn Authenticator>,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) config: config::Authentication,
+}
+
+impl Desk {
+    /// Answers requests until `shutdown`, or until nobody asks any more.
+    pub(crate) async fn run(mut self, hub: Handle<Command>, shutdown: CancellationToken) {
+        let mut calls = JoinSet::new();
+        loop {
+            let room = calls.len() < self.config.calls_max.max(1);
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                Some(_ended) = calls.join_next(), if !calls.is_empty() => {}
+                request = self.requests.recv(), if room => {
+                    let Some(request) = request else {
+                        return;
+                    };
+                    let authenticator = Arc::clone(&self.authenticator);
+                    calls.spawn(answer(request, authenticator, self.config.timeout, hub.clone()));
+                }
             }
         }
     }
@@ -87,3 +90,6 @@ async fn answer(
         tracing::debug!("the hub is gone, an authentication comes too late");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! authenticator.
 
 mod bridge;
-mod seats;
+pub(crate) mod seats;
 
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ pub(crate) struct Hub {
     secret: ClusterSecret,
     transport: Transport,
     signals: mpsc::Sender<Bytes>,
-    questions: mpsc::Sender<Request>,
+    questions: Questions,
     published: watch::Sender<Snapshot>,
     snapshot: Snapshot,
     publish_at: Option<Instant>,
@@ -73,8 +73,16 @@ pub(crate) struct Transport {
 #[derive(Debug)]
 pub(crate) struct Outlets {
     pub(crate) signals: mpsc::Sender<Bytes>,
-    pub(crate) questions: mpsc::Sender<Request>,
+    pub(crate) questions: Questions,
     pub(crate) published: watch::Sender<Snapshot>,
+}
+
+/// Two queues: however long the clients' is, no server waits behind it for longer than the other
+/// side waits for READY.
+#[derive(Debug)]
+pub(crate) struct Questions {
+    pub(crate) clients: mpsc::Sender<Request>,
+    pub(crate) servers: mpsc::Sender<Request>,
 }
 
 impl Hub {
@@ -217,7 +225,12 @@ impl Hub {
             link,
             proof: Bytes::from_owner(self.secret.link_proof(Side::Acceptor, &link)),
         });
-        let asked = request.is_some_and(|request| self.questions.try_send(request).is_ok());
+        let queue = if role.is_server() {
+            &self.questions.servers
+        } else {
+            &self.questions.clients
+        };
+        let asked = request.is_some_and(|request| queue.try_send(request).is_ok());
         if !asked {
             self.snapshot.authentications_refused += 1;
             let result = Err(Reason::AuthUnavailable);

@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
-use auth::{ByRole, Cluster};
+use auth::Cluster;
 use commserver_core::Broker;
 use prometheus_client::registry::Registry;
 use shard::{Shard, rtc_peer::Certificate};
@@ -17,8 +17,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, admin, authentication,
-    hub::{Command, Hub, Outlets, Snapshot, Transport},
+    Config, admin,
+    authentication::Desk,
+    hub::{Command, Hub, Outlets, Questions, Snapshot, Transport},
     metrics::Collected,
     uplink::{self, Uplink},
 };
@@ -30,9 +31,7 @@ pub struct Server {
     admin: Option<(TcpListener, SocketAddr)>,
     hub: HubThread,
     uplink: Uplink,
-    questions: mpsc::Receiver<authentication::Request>,
-    authenticator: ByRole,
-    authentication: crate::config::Authentication,
+    desks: [Desk; 2],
     snapshots: watch::Receiver<Snapshot>,
     registry: Registry,
 }
@@ -122,11 +121,16 @@ impl Server {
         let coordinator =
             uplink::discover_uri(&config.coordinator).map_err(BindError::Coordinator)?;
         let (signals_in, signals) = mpsc::channel(config.uplink.queue_max.max(1));
-        let (questions_in, questions) = mpsc::channel(config.authentication.waiting_max.max(1));
+        let waiting_max = config.authentication.waiting_max.max(1);
+        let (clients_in, clients) = mpsc::channel(waiting_max);
+        let (servers_in, servers) = mpsc::channel(waiting_max);
         let (published, snapshots) = watch::channel(Snapshot::default());
         let outlets = Outlets {
             signals: signals_in,
-            questions: questions_in,
+            questions: Questions {
+                clients: clients_in,
+                servers: servers_in,
+            },
             published,
         };
         let core = core_config(&config);
@@ -150,7 +154,16 @@ impl Server {
             bytes = config.memory_bytes_max(),
             "most that peers can make this server hold"
         );
-        let servers = Cluster::new(secret.clone()).allow_raw_secret(config.compat.servers_2019);
+        let cluster = Cluster::new(secret.clone()).allow_raw_secret(config.compat.servers_2019);
+        let desk = |authenticator, requests| Desk {
+            authenticator,
+            requests,
+            config: config.authentication.clone(),
+        };
+        let desks = [
+            desk(config.clients, clients),
+            desk(Arc::new(cluster), servers),
+        ];
         Ok(Self {
             rtc_addr: bound.addr,
             admin,
@@ -164,12 +177,7 @@ impl Server {
                 seed: rand::random(),
             },
             hub,
-            questions,
-            authenticator: ByRole {
-                clients: config.clients,
-                servers: Arc::new(servers),
-            },
-            authentication: config.authentication,
+            desks,
             snapshots,
             registry,
         })
@@ -206,13 +214,9 @@ impl Server {
             let metrics = admin::Shared::new(self.registry, self.snapshots.clone());
             tasks.spawn(admin::run(listener, metrics, late.clone()));
         }
-        tasks.spawn(authentication::run(
-            self.questions,
-            self.authenticator,
-            self.authentication,
-            self.uplink.hub.clone(),
-            late.clone(),
-        ));
+        for desk in self.desks {
+            tasks.spawn(desk.run(self.uplink.hub.clone(), late.clone()));
+        }
         tasks.spawn(self.uplink.run(late.clone()));
         let ended = self.hub.run(shutdown).await;
         late.cancel();

@@ -51,14 +51,14 @@ const fn index(key: PeerKey) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use commserver_core::{Broker, Config, Input, Output};
     use proto::{ConnectMessage, Message, MessageType, Role, WelcomeMessage};
     use std::time::Instant;
 
     /// Ids as a core gives them out.
-    fn ids(count: u64) -> Vec<PeerId> {
+    pub(crate) fn ids(count: u64) -> Vec<PeerId> {
         let now = Instant::now();
         let mut broker = Broker::new(now, Config::new(1, 1));
         let mut signal = |bytes: Vec<u8>| broker.handle_input(now, Input::Signal(bytes.into()));
