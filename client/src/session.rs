@@ -216,6 +216,11 @@ impl Session {
             );
             return;
         }
+        let free = |link: &Link| link.phase == Phase::Ready && !link.congested;
+        assert!(
+            !self.link.as_ref().is_some_and(free) || self.outgoing.is_empty(),
+            "what waits goes out as soon as it can"
+        );
         assert!(
             self.next_deadline().is_some() || self.expects_input(),
             "nothing would ever happen again: {self:?}"

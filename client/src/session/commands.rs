@@ -110,8 +110,8 @@ impl Session {
             .as_ref()
             .filter(|link| link.phase == Phase::Ready)?;
         let takes = match lane {
-            // What waits goes first.
-            Lane::Reliable => !link.congested && self.outgoing.is_empty(),
+            // Nothing waits then: what waited was sent when the lane became free.
+            Lane::Reliable => !link.congested,
             Lane::Unreliable => link.is_open(lane),
         };
         link.peer.filter(|_| takes)

@@ -65,6 +65,21 @@ fn the_size_limit_is_of_the_encoded_packet() {
 }
 
 #[test]
+fn no_server_takes_more_than_a_channel_carries() {
+    for (said, taken) in [
+        (65_535, 65_535),
+        (65_536, 65_536),
+        (65_537, 65_536),
+        (0, 16_384),
+    ] {
+        let mut script = Script::new();
+        script.reach_server(&[7]);
+        script.packet(ready(ALIAS, said));
+        assert_eq!(script.session.packet_bytes_max(), taken);
+    }
+}
+
+#[test]
 fn bad_topics_are_refused() {
     let mut script = Script::connected();
     for topic in ["", "a b", "$sys"] {

@@ -284,6 +284,28 @@ fn a_peer_that_dies_young_does_not_reset_the_wait() {
 }
 
 #[test]
+fn what_an_old_peer_says_is_ignored() {
+    let mut script = Script::connected();
+    script.lose_peer();
+    script.sleep();
+    script
+        .outputs
+        .retain(|output| matches!(output, Output::Dial { .. }));
+    let old = script.peer();
+    script.reach_server(&[8]);
+    let bytes: Bytes = ready(ALIAS, 0).encode_to_vec().into();
+    let lane = Lane::Reliable;
+    script.input(Input::Packet {
+        peer: old,
+        lane,
+        bytes,
+    });
+    script.input(Input::Congested { peer: old });
+    assert_eq!(script.session.state(), State::Connecting { server: 8 });
+    assert_eq!(script.session.stats().dropped.stale, 2);
+}
+
+#[test]
 fn what_an_old_socket_says_is_ignored() {
     let mut script = Script::connected();
     let old = SocketId(0);

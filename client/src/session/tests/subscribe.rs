@@ -72,6 +72,21 @@ fn a_refused_topic_is_not_wanted_any_more() {
 }
 
 #[test]
+fn of_two_requests_for_a_topic_the_later_one_decides() {
+    let mut script = Script::connected();
+    script.subscribe(&["a", "b"]);
+    script.subscribe(&["a"]);
+    let (refused, _) = script.take_subscribe();
+    let (agreed, _) = script.take_subscribe();
+    script.packet(error(Reason::TooManySubscriptions, refused));
+    script.ack(agreed);
+    assert_eq!(
+        script.session.subscriptions.topics().collect::<Vec<_>>(),
+        ["a"]
+    );
+}
+
+#[test]
 fn a_large_request_goes_out_in_packets_that_fit() {
     let mut script = Script::new();
     script.reach_server(&[7]);
