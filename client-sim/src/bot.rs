@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Probe(Arc<Probes>),
     /// Publish by the plan, from [`Tally::start`] on.
     Begin,
+    /// Something is due: the pacer's word, which comes sooner than a timer.
+    Due,
     /// Publish nothing more.
     Halt,
 }
@@ -450,6 +452,8 @@ impl App for Bot {
                 }
             }
             Command::Begin => self.begin(),
+            // The pass may have begun before.
+            Command::Due => self.publish_due(Instant::now(), session),
             Command::Halt => self.publisher = None,
         }
     }

@@ -17,6 +17,7 @@ use crate::{
     Control, Error, Options, Phase, Progress, Report,
     bot::{Bot, Command, Counts, Desk, Probe, Probes, Settled},
     ledger,
+    pacer::Pacer,
     plan::{Plan, TopicId},
     report::{ConnectMs, LatencyUs, per_second},
     tally::Tally,
@@ -185,6 +186,11 @@ impl Conductor {
             return Duration::ZERO;
         }
         self.tell_all(|| Command::Begin).await;
+        let bots = self.bots.iter().map(|bot| bot.commands.clone()).collect();
+        let pacer = Pacer::start(Arc::clone(&self.plan), start, bots);
+        if pacer.is_err() {
+            self.tally.count_error("NoPacer");
+        }
         let end = start + self.options.duration;
         while Instant::now() < end && !self.control.stop.is_cancelled() {
             let elapsed = start.elapsed().min(self.options.duration);
@@ -194,6 +200,7 @@ impl Conductor {
             });
             sleep(LOOK_INTERVAL.min(end.saturating_duration_since(Instant::now()))).await;
         }
+        drop(pacer);
         let took = start.elapsed().min(self.options.duration);
         if self.control.stop.is_cancelled() {
             self.tell_all(|| Command::Halt).await;

@@ -19,6 +19,7 @@ mod bot;
 mod conductor;
 mod ledger;
 mod options;
+mod pacer;
 mod payload;
 mod plan;
 mod report;
