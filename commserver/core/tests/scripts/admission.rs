@@ -247,6 +247,44 @@ fn a_client_is_no_server_because_it_says_so() {
 }
 
 #[test]
+fn unstamped_links_are_limited_when_they_show_what_they_are() {
+    for (links, fits) in [(1, true), (2, true), (3, false)] {
+        let mut server = Server::welcomed_with(Config {
+            trust_unstamped_servers: true,
+            limits: Limits {
+                links_max: 2,
+                ..Limits::default()
+            },
+            ..Config::new(INSTANCE, 1)
+        });
+        let mut last = None;
+        for n in 0..links {
+            let peer = server.arrive(2_000 + n, Role::UnknownRole);
+            let capabilities = frame::capabilities(true);
+            server.say(peer, &auth(Role::CommunicationServer, capabilities, 20 + n));
+            server.verdict(peer, Ok(""));
+            last = server.closed(peer);
+        }
+        assert_eq!(last, (!fits).then_some(Reason::ServerFull), "{links} links");
+        assert_eq!(server.broker.stats().clients, 0);
+    }
+}
+
+#[test]
+fn a_slow_consumer_is_closed_and_forgotten() {
+    let mut server = Server::welcomed();
+    let (slow, other) = (server.client(1), server.client(2));
+    server.subscription(slow, "a");
+    server.input(Input::SlowConsumer { peer: slow });
+    assert_eq!(server.closed(slow), Some(Reason::SlowConsumer));
+    assert_eq!(server.broker.stats().peers_closed[&Reason::SlowConsumer], 1);
+    server.take(slow);
+    server.publish(other, Lane::Reliable, "a", "x");
+    assert_eq!(server.take(slow), []);
+    assert_eq!(server.broker.stats().topics, 0);
+}
+
+#[test]
 fn a_server_does_not_pass_for_a_client() {
     let mut server = Server::welcomed();
     let peer = server.arrive(5, Role::CommunicationServer);
