@@ -199,5 +199,5 @@ fn derive(certificate: &Certificate, seed: u64) -> (IceCreds, u64) {
     (credentials, u64::from_be_bytes(tie_breaker))
 }
 
-/// Paths remembered per peer.
-const PROVEN_MAX: usize = 8;
+/// Paths remembered per peer: a browser checks from each of its interfaces to each of our addresses.
+const PROVEN_MAX: usize = 32;

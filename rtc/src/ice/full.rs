@@ -148,7 +148,7 @@ impl Full {
     }
 
     pub(crate) fn is_proven(&self, path: Path) -> bool {
-        self.proven.contains(path)
+        self.selected() == Some(path) || self.proven.contains(path)
     }
 
     pub(crate) fn selected(&self) -> Option<Path> {

@@ -118,7 +118,7 @@ impl Lite {
     }
 
     pub(crate) fn is_proven(&self, path: Path) -> bool {
-        self.proven.contains(path)
+        self.selected() == Some(path) || self.proven.contains(path)
     }
 
     pub(crate) fn selected(&self) -> Option<Path> {
@@ -137,3 +137,96 @@ const REPLIES_MAX: usize = 16;
 /// A nominated address that was heard from this lately is not given up for another one that
 /// merely checks: browsers check every pair they know every 2.5 s at least.
 const SILENCE_BEFORE_REBIND: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use is::stun::TransId;
+
+    use super::*;
+
+    fn path(remote: &str) -> Path {
+        Path {
+            local: "192.0.2.1:7000".parse().unwrap(),
+            remote: remote.parse().unwrap(),
+        }
+    }
+
+    fn agent() -> Lite {
+        Lite::new(IceCreds {
+            ufrag: "ours".to_owned(),
+            pass: "0123456789012345678901".to_owned(),
+        })
+    }
+
+    fn check(agent: &mut Lite, now: Instant, path: Path, nominates: bool) -> bool {
+        let request =
+            StunMessage::binding_request("ours:theirs", TransId::new(), true, 1, 1, nominates);
+        let mut bytes = [0; 256];
+        let password = agent.credentials.pass.clone();
+        let length = request
+            .to_bytes(Some(password.as_bytes()), &mut bytes, sha1_hmac)
+            .unwrap();
+        let message = StunMessage::parse(&bytes[..length]).unwrap();
+        agent.handle(now, path, &message)
+    }
+
+    #[test]
+    fn a_nomination_is_followed_at_once_and_another_check_after_silence() {
+        let (home, away) = (path("198.51.100.1:1"), path("198.51.100.2:2"));
+        let (mut agent, mut now) = (agent(), Instant::now());
+        assert!(check(&mut agent, now, away, false));
+        assert_eq!(agent.selected(), Some(away), "better than nothing");
+        assert!(check(&mut agent, now, home, true));
+        assert_eq!(agent.selected(), Some(home), "nominated");
+        for _ in 0..10 {
+            now += Duration::from_secs(1);
+            agent.heard(now, home);
+            assert!(check(&mut agent, now, away, false));
+            assert_eq!(agent.selected(), Some(home), "home is alive");
+        }
+        now += SILENCE_BEFORE_REBIND - Duration::from_millis(1);
+        agent.heard(now - Duration::from_millis(1), away);
+        assert!(check(&mut agent, now, away, false));
+        assert_eq!(agent.selected(), Some(home));
+        now += Duration::from_millis(1);
+        assert!(check(&mut agent, now, away, false));
+        assert_eq!(agent.selected(), Some(away), "home is silent");
+        assert!(check(&mut agent, now, home, true));
+        assert_eq!(agent.selected(), Some(home), "nominated again");
+    }
+
+    #[test]
+    fn replies_between_two_drains_are_bounded() {
+        let (mut agent, now) = (agent(), Instant::now());
+        let home = path("198.51.100.1:1");
+        for count in 1..=REPLIES_MAX + 1 {
+            assert_eq!(
+                check(&mut agent, now, home, true),
+                count <= REPLIES_MAX,
+                "{count}"
+            );
+        }
+        assert_eq!(
+            std::iter::from_fn(|| agent.poll_transmit()).count(),
+            REPLIES_MAX
+        );
+    }
+
+    #[test]
+    fn addresses_are_remembered_up_to_a_limit() {
+        let (mut agent, now) = (agent(), Instant::now());
+        let paths: Vec<Path> = (1..=34)
+            .map(|port| path(&format!("198.51.100.1:{port}")))
+            .collect();
+        for (index, path) in paths.iter().enumerate() {
+            assert!(check(&mut agent, now, *path, index == 0));
+            agent.replies.clear();
+        }
+        assert!(agent.is_proven(paths[0]), "the oldest, but selected");
+        assert!(
+            !agent.is_proven(paths[1]),
+            "the oldest of the others is forgotten"
+        );
+        assert!(paths[2..].iter().all(|path| agent.is_proven(*path)));
+    }
+}
