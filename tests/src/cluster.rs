@@ -56,13 +56,31 @@ impl Setup {
     /// When one does not come up.
     pub async fn start(self, commservers: usize) -> Result<Cluster> {
         let (addr, coordinator) = self.start_coordinator(None).await?;
+        self.start_servers(commservers, addr, Some(coordinator))
+            .await
+    }
+
+    /// The same at a coordinator that is there already, and is not the cluster's to stop.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn start_at(self, coordinator: SocketAddr, commservers: usize) -> Result<Cluster> {
+        self.start_servers(commservers, coordinator, None).await
+    }
+
+    async fn start_servers(
+        self,
+        count: usize,
+        addr: SocketAddr,
+        coordinator: Option<Running>,
+    ) -> Result<Cluster> {
         let mut cluster = Cluster {
             setup: self,
             addr,
-            coordinator: Some(coordinator),
+            coordinator,
             commservers: Vec::new(),
         };
-        for _ in 0..commservers {
+        for _ in 0..count {
             cluster.add_commserver().await?;
         }
         cluster.meshed().await?;
@@ -71,6 +89,8 @@ impl Setup {
 
     async fn start_coordinator(&self, addr: Option<SocketAddr>) -> Result<(SocketAddr, Running)> {
         let mut config = coordinator::Config::new(Arc::clone(&self.clients), self.secret.clone());
+        // Sooner at the wanted server than by chance.
+        config.selector = coordinator::Selector::RoundRobin;
         (self.coordinator)(&mut config);
         config.listen = addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let server = coordinator::Server::bind(config).await?;
@@ -320,22 +340,14 @@ impl Commserver {
         self.status.stats()
     }
 
-    /// What the coordinator calls it now.
-    #[must_use]
-    pub fn alias_now(&self) -> Option<u64> {
-        self.status.alias()
-    }
-
     /// Waits until a coordinator calls it something else than `alias`.
     ///
     /// # Errors
     /// When that does not happen in time.
     pub async fn renamed(&self, alias: u64) -> Result<u64> {
-        self.wait_for("new alias", |_| {
-            self.alias_now().is_some_and(|now| now != alias)
-        })
-        .await?;
-        self.alias_now().context("an alias")
+        let mut status = self.status.clone();
+        let renamed = timeout(PATIENCE, status.renamed(alias)).await;
+        renamed.context("no new alias in time")?.context("it ended")
     }
 }
 

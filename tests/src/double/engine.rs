@@ -8,7 +8,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use bytes::{Bytes, BytesMut};
 use rtc::data_channel::{RTCDataChannelId, RTCDataChannelInit};
-use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
+use rtc::peer_connection::configuration::setting_engine::{
+    SctpMaxMessageSize, SettingEngineBuilder,
+};
 use rtc::peer_connection::event::{RTCDataChannelEvent, RTCPeerConnectionEvent};
 use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
 use rtc::peer_connection::sdp::RTCSessionDescription;
@@ -108,9 +110,12 @@ impl Engine {
     /// A peer on the socket `local`.
     pub(super) fn new(now: Instant, local: SocketAddr, behaviour: Behaviour) -> Result<Self> {
         // As pion does: an answerer is the DTLS client, whatever the ICE role.
-        let settings = SettingEngineBuilder::new()
-            .with_answering_dtls_role(RTCDtlsRole::Client)
-            .build();
+        let mut settings =
+            SettingEngineBuilder::new().with_answering_dtls_role(RTCDtlsRole::Client);
+        if behaviour.ignores_size_limit {
+            settings = settings.with_sctp_max_message_size(SctpMaxMessageSize::Unbounded);
+        }
+        let settings = settings.build();
         let connection = RTCPeerConnectionBuilder::new()
             .with_setting_engine(settings)
             .build(now)?;

@@ -61,7 +61,10 @@ impl Peer {
             };
             let reason = match driver.run().await {
                 Ok(()) => "closed by the other side".to_owned(),
-                Err(error) => format!("{error:#}"),
+                Err(error) => {
+                    driver.say_goodbye().await;
+                    format!("{error:#}")
+                }
             };
             // The owner may have gone first: then nobody is left to be told.
             drop(driver.events.send((key, Event::Closed(reason))).await);
@@ -128,11 +131,6 @@ impl<K: Copy> Driver<K> {
                     self.engine.handle_datagram(Instant::now(), from, bytes);
                 }
                 command = self.inbox.recv() => match command {
-                    Some(Command::Close) => {
-                        self.engine.close()?;
-                        self.flush().await?;
-                        return Err(anyhow!("closed by this side"));
-                    }
                     Some(command) => self.handle_command(command)?,
                     None => return Err(anyhow!("dropped")),
                 },
@@ -146,7 +144,17 @@ impl<K: Copy> Driver<K> {
             Command::Offer => self.engine.offer(now),
             Command::Signal(kind, data) => self.engine.handle_signal(now, kind, &data),
             Command::Send(lane, bytes) => self.engine.send(now, lane, &bytes),
-            Command::Close => self.engine.close(),
+            Command::Close => Err(anyhow!("closed by this side")),
+        }
+    }
+
+    /// As well as it can: the engine may be what failed.
+    async fn say_goodbye(&mut self) {
+        drop(self.engine.close());
+        while let Some(output) = self.engine.poll_output() {
+            if let Output::Transmit(to, bytes) = output {
+                drop(self.socket.send_to(&bytes, to).await);
+            }
         }
     }
 

@@ -26,8 +26,6 @@ pub struct Options {
     pub token: String,
     /// What it sends in AUTH.
     pub auth_body: Bytes,
-    /// What AUTH of another server must carry; nothing is demanded of clients.
-    pub server_body: Bytes,
     /// Peers beyond this number are refused; 0 is no limit.
     pub peers_max: usize,
 }
@@ -131,12 +129,20 @@ impl Server {
     /// # Errors
     /// As [`Self::expect`].
     pub async fn wait_for(&mut self, mut wanted: impl FnMut(&Seen) -> bool) -> Result<Seen> {
-        loop {
-            let seen = self.expect().await?;
-            if wanted(&seen) {
-                return Ok(seen);
+        let mut skipped = Vec::new();
+        let search = async {
+            loop {
+                let seen = self.expect().await?;
+                if wanted(&seen) {
+                    return Ok::<Seen, anyhow::Error>(seen);
+                }
+                skipped.push(seen);
             }
-        }
+        };
+        let found = timeout(PATIENCE, search)
+            .await
+            .unwrap_or_else(|late| Err(late.into()));
+        found.with_context(|| format!("only {skipped:?} so far"))
     }
 }
 

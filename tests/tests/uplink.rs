@@ -1,0 +1,92 @@
+//! The coordinator goes and comes back, and the data plane does not notice.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use bytes::Bytes;
+use proto::Lane;
+use tests::cluster::Cluster;
+use tests::double::{Client, Packet};
+use tests::member::Member;
+
+const TOPIC: &str = "plaza/1";
+
+#[tokio::test]
+async fn packets_flow_while_the_coordinator_is_away() -> Result<()> {
+    let mut cluster = Cluster::start(2).await?;
+    let aliases = cluster.aliases();
+    let mut members = Vec::new();
+    for server in &aliases {
+        let member = Member::join_server(&cluster.url(), *server).await?;
+        member.client.subscribe(&[TOPIC]).await?;
+        members.push(member);
+    }
+    cluster.subscribed(2).await?;
+
+    let mut sent = 0;
+    say(&members, &mut sent, 50).await?;
+    cluster.stop_coordinator().await?;
+    say(&members, &mut sent, 50).await?;
+    cluster.start_coordinator().await?;
+    say(&members, &mut sent, 50).await?;
+    for (index, alias) in aliases.iter().enumerate() {
+        let now = cluster.commserver(index).renamed(*alias).await?;
+        assert!(now > *alias, "newer is higher");
+    }
+    cluster.meshed().await?;
+    say(&members, &mut sent, 50).await?;
+
+    // Newcomers find their way, and hear and are heard.
+    let newcomer = Member::join(&cluster.url()).await?;
+    newcomer.client.subscribe(&[TOPIC]).await?;
+    let both = |stats: &commserver_core::Stats| stats.subscriptions == stats.clients_ready + 1;
+    cluster.wait_for("interest", both).await?;
+    newcomer.publish(TOPIC, Lane::Reliable, "new here").await?;
+
+    let (first, second) = (members[0].alias(), members[1].alias());
+    let last = body(sent - 1);
+    for (index, other) in [(0, second), (1, first)] {
+        let lasts = [(other, last.clone()), (newcomer.alias(), "new here".into())];
+        let received = members[index].receive_until(BTreeMap::from(lasts)).await?;
+        let all: Vec<Bytes> = (0..sent).map(body).collect();
+        assert!(
+            received[&other] == all,
+            "all of it, once, in order: {received:?}"
+        );
+        assert_eq!(received.len(), 2);
+        assert_eq!(members[index].settle().await?, []);
+    }
+    cluster.stop().await
+}
+
+fn body(n: u32) -> Bytes {
+    format!("{n}").into()
+}
+
+/// Everybody says the next `count` things.
+async fn say(members: &[Member], sent: &mut u32, count: u32) -> Result<()> {
+    for n in *sent..*sent + count {
+        for member in members {
+            member.publish(TOPIC, Lane::Reliable, body(n)).await?;
+        }
+    }
+    *sent += count;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_2019_client_outlives_its_signalling_socket() -> Result<()> {
+    let mut cluster = Cluster::start(1).await?;
+    let mut old = Client::join(&cluster.url()).await?;
+    old.auth(b"").await;
+    old.subscribe(&[TOPIC]).await;
+    old.settle().await?;
+    cluster.stop_coordinator().await?;
+    assert_eq!(old.settle().await?, []);
+    cluster.start_coordinator().await?;
+    cluster.commserver(0).renamed(cluster.aliases()[0]).await?;
+    let new = Member::join(&cluster.url()).await?;
+    new.publish(TOPIC, Lane::Reliable, "are you there?").await?;
+    assert!(matches!(old.expect().await?, Packet::Forward { .. }));
+    cluster.stop().await
+}
