@@ -13,12 +13,12 @@ use client::{
     session::{RequestId, Session},
 };
 use parking_lot::Mutex;
-use rustc_hash::FxHashSet;
 
 use crate::{
     ledger::{Account, Stream, Verdict},
     payload::{Kind, Payload},
     plan::{Plan, TopicId, nanos},
+    probing::{Probe, Probes, Probing},
     tally::{Tally, change},
 };
 
@@ -37,17 +37,6 @@ pub(crate) enum Command {
 
 /// Where a bot leaves its books when it ends.
 pub(crate) type Desk = Arc<Mutex<Option<Settled>>>;
-
-/// Who probes: for each server and topic one client that is there.
-#[derive(Debug, Default)]
-pub(crate) struct Probes(pub(crate) Vec<Probe>);
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Probe {
-    pub(crate) server: u64,
-    pub(crate) topic: TopicId,
-    pub(crate) client: u32,
-}
 
 /// A bot's books, and what it counted as they were written.
 #[derive(Debug)]
@@ -87,10 +76,7 @@ pub(crate) struct Bot {
     attendance: Attendance,
     publisher: Option<Publisher>,
     books: Books,
-    /// Probes that have not come yet, and those that have.
-    awaited: FxHashSet<(TopicId, u64)>,
-    seen: FxHashSet<(TopicId, u64)>,
-    probed: bool,
+    probing: Probing,
 }
 
 /// Where the bot stands with its server.
@@ -151,9 +137,7 @@ impl Bot {
                 account,
                 ..Books::default()
             },
-            awaited: FxHashSet::default(),
-            seen: FxHashSet::default(),
-            probed: false,
+            probing: Probing::default(),
         }
     }
 
@@ -173,16 +157,10 @@ impl Bot {
             return;
         }
         match payload.kind {
-            Kind::Probe => self.handle_probe(&payload),
+            Kind::Probe => self
+                .probing
+                .receive(payload.topic, payload.mark, &self.tally),
             Kind::Measurement => self.handle_measurement(&payload),
-        }
-    }
-
-    fn handle_probe(&mut self, probe: &Payload) {
-        let from = (probe.topic, probe.mark);
-        self.seen.insert(from);
-        if self.awaited.remove(&from) {
-            self.tell_probed();
         }
     }
 
@@ -271,10 +249,7 @@ impl Bot {
         self.attendance.asked = None;
         change(&self.tally.connected, false);
         self.tally.set_server(self.client, 0);
-        self.seen.clear();
-        if std::mem::take(&mut self.probed) {
-            change(&self.tally.probed, false);
-        }
+        self.probing.forget(&self.tally);
         if let Some(since) = self.attendance.confirmed_since.take() {
             if self.attendance.past.len() < ABSENCES_MAX {
                 self.attendance.past.push((since, until));
@@ -286,17 +261,12 @@ impl Bot {
     }
 
     fn probe(&mut self, probes: &Probes, session: &mut Session) {
-        let wanted: FxHashSet<TopicId> = self.plan.topics_of(self.client).collect();
-        self.awaited.clear();
-        for probe in &probes.0 {
-            let from = (probe.topic, probe.server);
-            if probe.client == self.client {
-                self.publish_probe(probe, session);
-            } else if wanted.contains(&probe.topic) && !self.seen.contains(&from) {
-                self.awaited.insert(from);
-            }
+        let wanted = self.plan.topics_of(self.client);
+        self.probing
+            .expect(probes, self.client, wanted, &self.tally);
+        for probe in probes.0.iter().filter(|probe| probe.client == self.client) {
+            self.publish_probe(probe, session);
         }
-        self.tell_probed();
     }
 
     fn publish_probe(&self, probe: &Probe, session: &mut Session) {
@@ -315,14 +285,6 @@ impl Bot {
         let body = payload.encode(self.plan.payload_bytes);
         // Probes go out again until they arrive.
         let _published = session.publish(topic, self.plan.lane, body, false);
-    }
-
-    fn tell_probed(&mut self) {
-        let probed = self.awaited.is_empty();
-        if probed != self.probed {
-            self.probed = probed;
-            change(&self.tally.probed, probed);
-        }
     }
 
     fn begin(&mut self) {
@@ -415,7 +377,7 @@ impl App for Bot {
             Event::Answered { request, result } => self.handle_answer(now, request, &result),
             Event::Disconnected { reason } => {
                 // What came after the last sign of life was not there for us.
-                self.leave(session.last_heard().unwrap_or(now));
+                self.leave(session.last_heard());
                 self.attendance.just_lost = true;
                 self.tally.count_error(reason.name());
             }
@@ -432,7 +394,7 @@ impl App for Bot {
                 self.leave(if reason == client::Reason::Closed {
                     now
                 } else {
-                    session.last_heard().unwrap_or(now)
+                    session.last_heard()
                 });
                 self.publisher = None;
                 change(&self.tally.stopped, true);
@@ -491,3 +453,6 @@ impl App for Bot {
 /// Stretches of presence that a bot remembers: one that loses its server more often than this is
 /// counted as away from then on.
 const ABSENCES_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests;

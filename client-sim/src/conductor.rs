@@ -15,10 +15,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     Control, Error, Options, Phase, Progress, Report,
-    bot::{Bot, Command, Counts, Desk, Probe, Probes, Settled},
+    bot::{Bot, Command, Counts, Desk, Settled},
     ledger,
     pacer::Pacer,
     plan::{Plan, TopicId},
+    probing::{Probe, Probes},
     report::{ConnectMs, LatencyUs, per_second},
     tally::Tally,
     workers::Workers,

@@ -22,6 +22,7 @@ mod options;
 mod pacer;
 mod payload;
 mod plan;
+mod probing;
 mod report;
 mod require;
 mod tally;

@@ -99,14 +99,13 @@ pub fn start<A: App>(
     config: &Config,
     app: A,
 ) -> Result<Running<A::Command>, crate::ConnectError> {
-    let now = Instant::now();
     let seed = endpoint.next_seed();
     let signalling = config.signalling();
     signalling.request(true)?;
     let (orders, order_queue) = mpsc::channel(ORDERS_MAX);
     let stop = CancellationToken::new();
     let driver = Driver {
-        session: Session::new(now, config.session(seed)),
+        session: Session::new(Instant::now(), config.session(seed)),
         app,
         orders,
         peer: None,

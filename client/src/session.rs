@@ -57,14 +57,12 @@ use timers::{Timer, Timers};
 #[derive(Debug)]
 pub struct Session {
     config: Config,
-    started: Instant,
     timers: Timers,
     backoff: Backoff,
     signalling: Signalling,
     servers: Servers,
     link: Option<Link>,
-    peers_opened: u64,
-    heard: Option<Instant>,
+    heard: Instant,
     subscriptions: Subscriptions,
     outgoing: Outgoing,
     outputs: VecDeque<Output>,
@@ -103,14 +101,12 @@ impl Session {
     #[must_use]
     pub fn new(now: Instant, config: Config) -> Self {
         let mut session = Self {
-            started: now,
             timers: Timers::default(),
             backoff: Backoff::new(config.backoff, config.seed),
             signalling: Signalling::Down,
             servers: Servers::default(),
             link: None,
-            peers_opened: 0,
-            heard: None,
+            heard: now,
             subscriptions: Subscriptions::new(config.subscriptions_max, config.requests_max),
             outgoing: Outgoing::new(config.offline, config.counted_topics_max),
             outputs: VecDeque::new(),
@@ -186,9 +182,9 @@ impl Session {
         self.link.as_ref().and_then(|link| link.rtt)
     }
 
-    /// When the last packet came, from whichever server.
+    /// When the last packet came, from whichever server; before the first, when the session began.
     #[must_use]
-    pub const fn last_heard(&self) -> Option<Instant> {
+    pub const fn last_heard(&self) -> Instant {
         self.heard
     }
 

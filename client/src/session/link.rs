@@ -44,8 +44,10 @@ pub(super) struct Link {
     /// The reliable lane takes nothing more for now.
     pub(super) congested: bool,
     pub(super) packet_bytes_max: usize,
-    /// The PING that is not echoed yet.
-    ping: Option<(f64, Instant)>,
+    /// PINGs sent: each carries its number as its time.
+    pings: u32,
+    /// When the one was sent that is not echoed yet.
+    pinged: Option<Instant>,
     pub(super) rtt: Option<Duration>,
 }
 
@@ -60,7 +62,8 @@ impl Link {
             speaks_ours: false,
             congested: false,
             packet_bytes_max: limits::PACKET_BYTES_MAX,
-            ping: None,
+            pings: 0,
+            pinged: None,
             rtt: None,
         }
     }
@@ -109,7 +112,7 @@ impl Session {
                 return;
             }
         };
-        self.heard = Some(now);
+        self.heard = now;
         let Some(raw_type) = peek::raw_type(bytes) else {
             self.stats.dropped.malformed += 1;
             return;
@@ -268,11 +271,12 @@ impl Session {
         };
         self.timers.set(Timer::Ping, now + interval);
         // On a reliable lane the echo comes or the peer is lost: one at a time is enough.
-        if link.ping.is_some() {
+        if link.pinged.is_some() {
             return;
         }
-        let time = now.duration_since(self.started).as_secs_f64() * 1000.0;
-        link.ping = Some((time, now));
+        link.pings = link.pings.wrapping_add(1);
+        link.pinged = Some(now);
+        let time = f64::from(link.pings);
         let ping = PingMessage {
             r#type: MessageType::Ping.into(),
             time,
@@ -353,11 +357,9 @@ impl Session {
         let Some(link) = &mut self.link else {
             return false;
         };
-        match link
-            .ping
-            .take_if(|(sent, _)| sent.to_bits() == time.to_bits())
-        {
-            Some((_, sent)) => link.rtt = Some(now.saturating_duration_since(sent)),
+        let latest = time.to_bits() == f64::from(link.pings).to_bits();
+        match link.pinged.take_if(|_| latest) {
+            Some(sent) => link.rtt = Some(now.saturating_duration_since(sent)),
             None => self.stats.dropped.unexpected += 1,
         }
         true

@@ -296,8 +296,8 @@ impl Session {
         if let Some(peer) = peer {
             self.outputs.push_back(Output::ClosePeer { peer });
         }
-        self.peers_opened += 1;
-        let peer = PeerId(self.peers_opened);
+        self.stats.peers_opened += 1;
+        let peer = PeerId(self.stats.peers_opened);
         if let Some(link) = &mut self.link {
             link.offered(peer);
         }

@@ -7,6 +7,8 @@ pub struct Stats {
     pub dials: u64,
     /// CONNECTs sent.
     pub attempts: u64,
+    /// Offers that came, each of which opened a peer.
+    pub peers_opened: u64,
     /// Attempts that ended before READY.
     pub attempts_failed: u64,
     /// Times that a server took us in.

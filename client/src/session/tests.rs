@@ -119,7 +119,7 @@ impl Script {
 
     /// The newest peer.
     fn peer(&self) -> PeerId {
-        PeerId(self.session.peers_opened)
+        PeerId(self.session.stats().peers_opened)
     }
 
     fn take(&mut self) -> Output {
