@@ -48,8 +48,8 @@ enum Kind {
     AtMost(fn(&Report) -> u64),
     /// As many or more.
     AtLeast(fn(&Report) -> u64),
-    /// As long or shorter.
-    Within(fn(&Report) -> Duration),
+    /// As long or shorter, and measured at all.
+    Within(fn(&Report) -> Option<Duration>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +81,11 @@ impl Requirement {
             }
             (Kind::Within(value), Threshold::Duration(limit)) => {
                 let got = value(report);
-                (got <= limit, format!("{got:?}"))
+                let met = got.is_some_and(|got| got <= limit);
+                (
+                    met,
+                    got.map_or_else(|| "nothing".into(), |got| format!("{got:?}")),
+                )
             }
             // The parser pairs them.
             _ => (false, "nothing comparable".into()),
@@ -178,15 +182,20 @@ const fn at_least(name: &'static str, value: fn(&Report) -> u64) -> Metric {
     }
 }
 
-const fn within(name: &'static str, value: fn(&Report) -> Duration) -> Metric {
+const fn within(name: &'static str, value: fn(&Report) -> Option<Duration>) -> Metric {
     Metric {
         name,
         kind: Kind::Within(value),
     }
 }
 
-fn ms(ms: f64) -> Duration {
-    Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(Duration::MAX)
+fn latency(report: &Report, us: u64) -> Option<Duration> {
+    (report.delivered > 0).then(|| Duration::from_micros(us))
+}
+
+fn connect(report: &Report, ms: f64) -> Option<Duration> {
+    let took = Duration::try_from_secs_f64(ms / 1000.0).ok()?;
+    (report.connected > 0).then_some(took)
 }
 
 const METRICS: &[Metric] = &[
@@ -203,17 +212,23 @@ const METRICS: &[Metric] = &[
     at_least("delivered", |report| report.delivered),
     at_least("publish_per_s", |report| report.publish_per_s),
     at_least("deliver_per_s", |report| report.deliver_per_s),
-    within("p50", |report| Duration::from_micros(report.latency_us.p50)),
-    within("p90", |report| Duration::from_micros(report.latency_us.p90)),
-    within("p99", |report| Duration::from_micros(report.latency_us.p99)),
-    within("p999", |report| {
-        Duration::from_micros(report.latency_us.p999)
+    within("p50", |report| latency(report, report.latency_us.p50)),
+    within("p90", |report| latency(report, report.latency_us.p90)),
+    within("p99", |report| latency(report, report.latency_us.p99)),
+    within("p999", |report| latency(report, report.latency_us.p999)),
+    within("max", |report| latency(report, report.latency_us.max)),
+    within("connect_p50", |report| {
+        connect(report, report.connect_ms.p50)
     }),
-    within("max", |report| Duration::from_micros(report.latency_us.max)),
-    within("connect_p50", |report| ms(report.connect_ms.p50)),
-    within("connect_p90", |report| ms(report.connect_ms.p90)),
-    within("connect_p99", |report| ms(report.connect_ms.p99)),
-    within("connect_max", |report| ms(report.connect_ms.max)),
+    within("connect_p90", |report| {
+        connect(report, report.connect_ms.p90)
+    }),
+    within("connect_p99", |report| {
+        connect(report, report.connect_ms.p99)
+    }),
+    within("connect_max", |report| {
+        connect(report, report.connect_ms.max)
+    }),
 ];
 
 /// For the error message and `--help`; a test compares.
@@ -265,6 +280,18 @@ mod tests {
         assert_eq!(
             share.as_deref(),
             Some("required lost at most 0.0010 %, got 10 of 245,000")
+        );
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_met() {
+        let mut nothing = report();
+        (nothing.delivered, nothing.latency_us.p99) = (0, 0);
+        let required: Requirement = "p99=1s".parse().expect("a requirement");
+        let miss = required.check(&nothing).map(|miss| miss.to_string());
+        assert_eq!(
+            miss.as_deref(),
+            Some("required p99 at most 1s, got nothing")
         );
     }
 
