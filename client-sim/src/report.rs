@@ -153,15 +153,19 @@ impl fmt::Display for Report {
             Grouped(self.socket_drops)
         )?;
         let us = self.latency_us;
-        writeln!(
-            f,
-            "latency    p50 {}   p90 {}   p99 {}   p99.9 {}   max {}",
-            Ms(us.p50),
-            Ms(us.p90),
-            Ms(us.p99),
-            Ms(us.p999),
-            Ms(us.max)
-        )?;
+        if self.delivered == 0 {
+            writeln!(f, "latency    nothing delivered")?;
+        } else {
+            writeln!(
+                f,
+                "latency    p50 {}   p90 {}   p99 {}   p99.9 {}   max {}",
+                Ms(us.p50),
+                Ms(us.p90),
+                Ms(us.p99),
+                Ms(us.p999),
+                Ms(us.max)
+            )?;
+        }
         if self.errors.is_empty() {
             return writeln!(f, "errors     none");
         }

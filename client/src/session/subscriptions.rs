@@ -4,7 +4,11 @@
 //! as one or more messages of the wire (a large one does not fit into one packet), and is answered
 //! when all of those are; what is unanswered when the peer is lost goes out again to the next one.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use bytes::Bytes;
 use proto::{
@@ -169,17 +173,17 @@ impl Subscriptions {
         deadline: Instant,
     ) -> Vec<Bytes> {
         let unanswered: Vec<RequestId> = self.requests.keys().copied().collect();
+        let requested: BTreeSet<&Arc<str>> = self
+            .requests
+            .values()
+            .flat_map(|request| &request.topics)
+            .collect();
+        // First what a server has agreed to already: where room is short, that keeps its place.
         let carried = self
             .wanted
-            .keys()
-            .filter(|topic| {
-                !self
-                    .requests
-                    .values()
-                    .any(|request| request.topics.contains(topic))
-            })
-            .cloned()
-            .collect();
+            .iter()
+            .filter(|(topic, wanted)| wanted.confirmed || !requested.contains(topic));
+        let carried = carried.map(|(topic, _)| Arc::clone(topic)).collect();
         let mut frames = self.send(None, Kind::Subscribe, carried, packet_bytes_max, deadline);
         for request in unanswered {
             frames.extend(self.ask(request, packet_bytes_max, deadline));

@@ -2,6 +2,7 @@
 //! engine.
 
 mod connect;
+mod convergence;
 mod garbage;
 mod publish;
 mod reconnect;
