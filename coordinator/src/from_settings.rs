@@ -142,16 +142,8 @@ fn log_filter(settings: &mut Settings) -> EnvFilter {
 }
 
 fn log_format(settings: &mut Settings) -> LogFormat {
-    match settings.take("log.format", "pretty".to_string()).as_str() {
-        "pretty" => LogFormat::Pretty,
-        "json" => LogFormat::Json,
-        other => {
-            settings.problem(format!(
-                "log.format: expected pretty or json, got {other:?}"
-            ));
-            LogFormat::Pretty
-        }
-    }
+    let choices = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
+    settings.take_choice("log.format", LogFormat::Pretty, &choices)
 }
 
 fn instance(settings: &mut Settings) -> Instance {
@@ -280,9 +272,12 @@ mod tests {
         assert_eq!(loaded.config.listen, defaults.listen);
         assert!(loaded.insecure);
         let shown = loaded.effective.to_string();
-        assert!(shown.contains("listen = \"127.0.0.1:9090\"\n"), "{shown}");
         assert!(
-            shown.contains("timeouts.ping_interval = \"30s\"\n"),
+            shown.contains("listen = \"127.0.0.1:9090\"  # default\n"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("timeouts.ping_interval = \"30s\"  # default\n"),
             "{shown}"
         );
         assert!(!shown.contains(SECRET), "{shown}");

@@ -20,17 +20,20 @@
 //! assert!(effective.to_string().contains("limits.peers_max = 20  # BROKER_LIMITS__PEERS_MAX"));
 //! ```
 
+mod outcome;
 mod value;
 
 use std::{
     collections::BTreeMap,
     fmt::{self, Display},
     fs,
-    ops::RangeInclusive,
+    ops::RangeBounds,
     path::Path,
 };
 
-pub use value::Value;
+use self::outcome::Taken;
+pub use self::outcome::{Effective, Problems};
+pub use self::value::Value;
 
 /// The layers, until everything is taken out of them.
 pub struct Settings {
@@ -43,23 +46,6 @@ pub struct Settings {
 }
 
 type Environment = Box<dyn Fn(&str) -> Option<String>>;
-
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
-    Default,
-    File(String),
-    Environment(String),
-    Flag(&'static str),
-}
-
-#[derive(Debug)]
-struct Taken {
-    key: &'static str,
-    /// As TOML; `None` for one that is not set.
-    shown: Option<String>,
-    source: Source,
-}
 
 impl Settings {
     /// Without a file and flags. `environment` looks up a variable: `std::env::var(name).ok()`.
@@ -101,53 +87,71 @@ impl Settings {
     }
 
     /// The value of `key`, from the highest layer that has one. One that cannot be read is a
-    /// problem, and `default` stands in for it.
+    /// problem, also below a higher layer; what is next below stands in for it.
     pub fn take<T: Value>(&mut self, key: &'static str, default: T) -> T {
-        self.take_optional(key).unwrap_or_else(|| {
-            self.show_default(key, Some(default.show()));
-            default
-        })
+        self.take_with(key, default, T::parse, T::show)
     }
 
     /// The value of `key`, which must be within `range`.
-    pub fn take_within<T>(&mut self, key: &'static str, default: T, range: RangeInclusive<T>) -> T
+    pub fn take_within<T>(&mut self, key: &'static str, default: T, range: impl RangeBounds<T>) -> T
     where
         T: Value + PartialOrd,
     {
-        let value = self.take(key, default);
-        if !range.contains(&value) {
-            let (low, high) = (range.start().show(), range.end().show());
-            let origin = self.origin(key);
-            self.problem(format!(
-                "{key}{origin}: expected {low} to {high}, got {}",
-                value.show()
-            ));
-        }
-        value
+        let parse = |text: &str| {
+            let within = T::parse(text).map(|value| range.contains(&value).then_some(value));
+            within?.ok_or_else(|| value::show_range(&range))
+        };
+        self.take_with(key, default, parse, T::show)
+    }
+
+    /// The value of `key`, which is one of `choices`, told by its name.
+    pub fn take_choice<T>(&mut self, key: &'static str, default: T, choices: &[(&str, T)]) -> T
+    where
+        T: Copy + PartialEq,
+    {
+        let parse = |text: &str| {
+            let chosen = choices.iter().find(|(name, _)| *name == text.trim());
+            chosen
+                .map(|(_, value)| *value)
+                .ok_or_else(|| value::show_choices(choices))
+        };
+        let show = |value: &T| {
+            let chosen = choices.iter().find(|(_, choice)| choice == value);
+            value::quote(chosen.map_or("", |(name, _)| *name))
+        };
+        self.take_with(key, default, parse, show)
     }
 
     /// The value of `key`, if any layer has one.
     pub fn take_optional<T: Value>(&mut self, key: &'static str) -> Option<T> {
-        let Some((text, source)) = self.find(key) else {
-            self.show_default(key, None);
-            return None;
-        };
-        match T::parse(&text) {
-            Ok(value) => {
-                let shown = Some(value.show());
-                self.taken.push(Taken { key, shown, source });
-                Some(value)
-            }
-            Err(expected) => {
-                self.problem(format!("{key}{source}: expected {expected}, got {text:?}"));
-                None
-            }
+        let (value, source) = self.read(key, T::parse).unzip();
+        self.taken.push(Taken {
+            key,
+            shown: value.as_ref().map(T::show),
+            source: source.unwrap_or_else(|| DEFAULT.into()),
+        });
+        value
+    }
+
+    /// The value of `key`. That no layer has one is a problem, told with an example.
+    pub fn take_required<T: Value>(&mut self, key: &'static str, example: &str) -> Option<T> {
+        let problems = self.problems.len();
+        let value = self.take_optional(key);
+        if value.is_none() && self.problems.len() == problems {
+            self.problem(format!("{key}: it is missing, for example {example}"));
         }
+        value
     }
 
     /// Adds a problem that the program itself has found.
     pub fn problem(&mut self, text: impl Into<String>) {
         self.problems.push(text.into());
+    }
+
+    /// What was taken so far, also when something is wrong.
+    #[must_use]
+    pub fn effective(&self) -> Effective {
+        Effective(self.taken.clone())
     }
 
     /// What is in force, once everything is taken; or everything that is wrong, settings that
@@ -167,28 +171,49 @@ impl Settings {
         }
     }
 
-    fn find(&mut self, key: &'static str) -> Option<(String, Source)> {
-        // Also below a higher layer it counts as taken.
-        let in_file = self.file.remove(key);
-        if let Some((name, text)) = self.flags.remove(key) {
-            return Some((text, Source::Flag(name)));
-        }
-        let variable = variable(key);
-        if let Some(text) = (self.environment)(&variable) {
-            return Some((text, Source::Environment(variable)));
-        }
-        in_file.map(|text| (text, Source::File(self.file_name.clone())))
-    }
-
-    fn show_default(&mut self, key: &'static str, shown: Option<String>) {
-        self.taken.retain(|taken| taken.key != key);
-        let source = Source::Default;
+    fn take_with<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        parse: impl Fn(&str) -> Result<T, String>,
+        show: impl Fn(&T) -> String,
+    ) -> T {
+        let read = self.read(key, parse);
+        let (value, source) = read.unwrap_or_else(|| (default, DEFAULT.into()));
+        let shown = Some(show(&value));
         self.taken.push(Taken { key, shown, source });
+        value
     }
 
-    fn origin(&self, key: &str) -> String {
-        let taken = self.taken.iter().find(|taken| taken.key == key);
-        taken.map_or(String::new(), |taken| taken.source.to_string())
+    /// The highest value that can be read, and where it came from. The others are problems.
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<(T, String)> {
+        let mut highest = None;
+        for (text, source) in self.layers(key).into_iter().flatten() {
+            match parse(&text) {
+                Ok(value) => highest = Some((value, source)),
+                Err(expected) => {
+                    self.problem(format!(
+                        "{key} ({source}): expected {expected}, got {text:?}"
+                    ));
+                }
+            }
+        }
+        highest
+    }
+
+    /// What each layer says and its name, lowest first.
+    fn layers(&mut self, key: &'static str) -> [Option<(String, String)>; 3] {
+        let in_file = self.file.remove(key);
+        let variable = variable(key);
+        [
+            in_file.map(|text| (text, self.file_name.clone())),
+            (self.environment)(&variable).map(|text| (text, variable)),
+            (self.flags.remove(key)).map(|(name, text)| (text, name.into())),
+        ]
     }
 
     fn flatten(&mut self, prefix: &str, table: &toml::Table) {
@@ -232,59 +257,11 @@ fn scalar(value: &toml::Value) -> String {
     }
 }
 
-impl Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => Ok(()),
-            Self::File(name) | Self::Environment(name) => write!(f, " ({name})"),
-            Self::Flag(name) => write!(f, " ({name})"),
-        }
-    }
-}
-
-/// What is in force; as text a TOML file that would give the same.
-#[derive(Debug)]
-pub struct Effective(Vec<Taken>);
-
-impl Display for Effective {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Taken { key, shown, source } in &self.0 {
-            match shown {
-                Some(shown) => write!(f, "{key} = {shown}")?,
-                None => write!(f, "# {key} is not set")?,
-            }
-            match source {
-                Source::Default => writeln!(f)?,
-                Source::File(name) | Source::Environment(name) => writeln!(f, "  # {name}")?,
-                Source::Flag(name) => writeln!(f, "  # {name}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Everything that is wrong, one line each.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Problems(Vec<String>);
-
-impl Problems {
-    /// One line each.
-    #[must_use]
-    pub fn lines(&self) -> &[String] {
-        &self.0
-    }
-}
-
-impl Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
-
-impl std::error::Error for Problems {}
-
 /// The exit status of a program whose configuration is wrong: `EX_USAGE` of sysexits.h.
 pub const EXIT_CONFIG: u8 = 64;
+
+/// The name of the lowest layer.
+const DEFAULT: &str = "default";
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,10 @@
 //! Which layer wins, and what is said when something is wrong.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use super::*;
 
@@ -28,7 +32,7 @@ fn the_highest_layer_wins() {
     let shown = settings.finish().expect("nothing wrong").to_string();
     assert_eq!(
         shown,
-        "a = 1  # x.toml\nb = 2  # BROKER_B\nc = 3  # --c\nd = 0\n"
+        "a = 1  # x.toml\nb = 2  # BROKER_B\nc = 3  # --c\nd = 0  # default\n"
     );
 }
 
@@ -41,7 +45,7 @@ fn what_is_shown_gives_the_same_again() {
             settings.take("log.filter", "a \"b\"\\".to_string()),
             settings.take("t.idle", Duration::from_millis(90_000)),
             settings.take("t.short", Duration::from_millis(1_500)),
-            settings.take("advertise", Vec::<std::net::IpAddr>::new()),
+            settings.take("advertise", Vec::<IpAddr>::new()),
             settings.take_optional::<PathBuf>("path"),
         )
     };
@@ -73,7 +77,7 @@ fn all_problems_come_together() {
              got \"here\"",
             "limits.peers_max (x.toml): expected a whole number, got \"-1\"",
             "idle (BROKER_IDLE): expected a duration, such as 250ms, 15s or 2m, got \"15\"",
-            "size (BROKER_SIZE): expected 1 to 10, got 0",
+            "size (BROKER_SIZE): expected 1 to 10, got \"0\"",
             "no secret",
             "idel (x.toml): there is no such setting",
             "limits.deep.x (x.toml): there is no such setting",
@@ -84,6 +88,7 @@ fn all_problems_come_together() {
 #[test]
 fn a_file_that_cannot_be_read_is_a_problem() {
     let found = problems(with("a = = 1", &[]));
+    assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("x.toml: "), "{found:?}");
     let mut settings = with("", &[]);
     settings.file(Path::new("/nonexistent/x.toml"));
@@ -100,6 +105,86 @@ fn a_setting_below_a_higher_layer_is_known() {
     settings.flag("insecure", "--insecure", Some(true));
     assert!(settings.take("insecure", false));
     assert!(settings.finish().is_ok());
+}
+
+#[test]
+fn what_is_wrong_below_a_higher_layer_is_wrong() {
+    let mut settings = with("a = 'x'\nb = 11", &[("BROKER_A", "2"), ("BROKER_B", "0")]);
+    settings.flag("a", "--a", Some("y"));
+    // What is next below stands in, so that everything else can be looked at.
+    assert_eq!(settings.take("a", 1_u32), 2);
+    assert_eq!(settings.take_within("b", 5_u32, 1..=10), 5);
+    let effective = settings.effective().to_string();
+    assert_eq!(effective, "a = 2  # BROKER_A\nb = 5  # default\n");
+    assert_eq!(
+        problems(settings),
+        [
+            "a (x.toml): expected a whole number, got \"x\"",
+            "a (--a): expected a whole number, got \"y\"",
+            "b (x.toml): expected 1 to 10, got \"11\"",
+            "b (BROKER_B): expected 1 to 10, got \"0\"",
+        ]
+    );
+}
+
+#[test]
+fn a_choice_has_a_name() {
+    let take = |settings: &mut Settings| {
+        settings.take_choice("c", 'x', &[("an-x", 'x'), ("a-y", 'y'), ("a-z", 'z')])
+    };
+    for (file, choice, shown) in [
+        ("", 'x', "c = \"an-x\"  # default\n"),
+        ("c = 'a-z'", 'z', "c = \"a-z\"  # x.toml\n"),
+    ] {
+        let mut settings = with(file, &[]);
+        assert_eq!(take(&mut settings), choice);
+        assert_eq!(settings.finish().expect("nothing wrong").to_string(), shown);
+    }
+    let mut settings = with("c = 'z'", &[]);
+    take(&mut settings);
+    assert_eq!(
+        problems(settings),
+        ["c (x.toml): expected an-x, a-y or a-z, got \"z\""]
+    );
+}
+
+#[test]
+fn what_is_required_is_missed_once() {
+    let mut settings = with("b = 'x'\nc = 1", &[]);
+    let taken = ["a", "b", "c"].map(|key| settings.take_required::<u16>(key, "7"));
+    assert_eq!(taken, [None, None, Some(1)]);
+    assert_eq!(
+        problems(settings),
+        [
+            "a: it is missing, for example 7",
+            "b (x.toml): expected a whole number, got \"x\""
+        ]
+    );
+}
+
+#[test]
+fn what_can_be_switched_off_is_none_then() {
+    let mut settings = with("a = 'none'\nb = '1.2.3.4'\nc = 'off'", &[]);
+    let default = Some(IpAddr::from([1, 1, 1, 1]));
+    assert_eq!(settings.take("a", default), None);
+    assert_eq!(settings.take("b", None), Some(IpAddr::from([1, 2, 3, 4])));
+    assert_eq!(settings.take("c", default), default);
+    let shown = settings.effective().to_string();
+    assert!(shown.starts_with("a = \"none\"  # x.toml\n"), "{shown}");
+    assert_eq!(
+        problems(settings),
+        ["c (x.toml): expected an IP address, or none, got \"off\""]
+    );
+}
+
+#[test]
+fn ranges_are_told_in_words() {
+    assert_eq!(value::show_range(&(1..=10_u32)), "1 to 10");
+    assert_eq!(value::show_range(&(1_u32..)), "at least 1");
+    assert_eq!(value::show_range(&(..=10_u32)), "at most 10");
+    assert_eq!(value::show_range(&(1..10_u32)), "at least 1 and below 10");
+    let above = (std::ops::Bound::Excluded(0.0), std::ops::Bound::Unbounded);
+    assert_eq!(value::show_range::<f64>(&above), "above 0");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::{Bound, RangeBounds},
     path::PathBuf,
     time::Duration,
 };
@@ -123,8 +124,56 @@ impl<T: Value> Value for Vec<T> {
     }
 }
 
-const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+/// For something that can be switched off: `none`.
+impl<T: Value> Value for Option<T> {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.trim() == NONE {
+            return Ok(None);
+        }
+        let parsed = T::parse(text).map(Some);
+        parsed.map_err(|expected| format!("{expected}, or {NONE}"))
+    }
 
-fn quote(text: &str) -> String {
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(|| quote(NONE), T::show)
+    }
+}
+
+/// `1 to 10`, `at least 1`, `above 0 and at most 1`.
+pub(crate) fn show_range<T: Value>(range: &impl RangeBounds<T>) -> String {
+    let (start, end) = (range.start_bound(), range.end_bound());
+    if let (Bound::Included(low), Bound::Included(high)) = (start, end) {
+        return format!("{} to {}", low.show(), high.show());
+    }
+    let low = match start {
+        Bound::Included(low) => Some(format!("at least {}", low.show())),
+        Bound::Excluded(low) => Some(format!("above {}", low.show())),
+        Bound::Unbounded => None,
+    };
+    let high = match end {
+        Bound::Included(high) => Some(format!("at most {}", high.show())),
+        Bound::Excluded(high) => Some(format!("below {}", high.show())),
+        Bound::Unbounded => None,
+    };
+    let bounds: Vec<String> = low.into_iter().chain(high).collect();
+    bounds.join(" and ")
+}
+
+/// `a, b or c`.
+pub(crate) fn show_choices<T>(choices: &[(&str, T)]) -> String {
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    match names.split_last() {
+        Some((last, [])) => (*last).into(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// As a TOML string.
+pub(crate) fn quote(text: &str) -> String {
     toml::Value::String(text.into()).to_string()
 }
+
+const NONE: &str = "none";
+
+const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
