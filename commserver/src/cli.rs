@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context;
 use clap::ValueEnum;
+use settings::EXIT_CONFIG;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::timeout,
@@ -17,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Config, Server, Status, settings::Settings};
+use crate::{Config, Server, Status, from_settings};
 
 /// The flags. Everything else is in the file or the environment; see `--print-config`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -76,23 +77,23 @@ pub enum LogFormat {
 pub fn main(args: Args) -> ExitCode {
     start_log(args.log_format);
     let environment = |name: &str| std::env::var(name).ok();
-    let settings = read_settings(&args, environment);
+    let loaded = from_settings::load(&args, environment);
     if args.print_config {
-        return say(&settings.print());
+        return say(&loaded.effective.to_string());
     }
-    let config = match settings.into_config(environment) {
+    let config = match loaded.config {
         Ok(config) => config,
         Err(problems) => {
-            for problem in problems {
+            for problem in problems.lines() {
                 tracing::error!(%problem, "bad configuration");
             }
-            return ExitCode::from(EXIT_BAD_CONFIGURATION);
+            return ExitCode::from(EXIT_CONFIG);
         }
     };
     if args.check_config {
         return say("the configuration is good\n");
     }
-    if args.insecure {
+    if loaded.insecure {
         tracing::warn!("INSECURE: every client is let in, whoever it is");
     }
     match run(config) {
@@ -102,39 +103,6 @@ pub fn main(args: Args) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn read_settings(args: &Args, environment: impl Fn(&str) -> Option<String>) -> Settings {
-    let mut settings = Settings::new();
-    if let Some(path) = &args.config {
-        match std::fs::read_to_string(path) {
-            Ok(text) => settings.apply_file(&text),
-            Err(error) => settings.problem(format!("cannot read {}: {error}", path.display())),
-        }
-    }
-    settings.apply_environment(environment);
-    let flags = [
-        ("coordinator", &args.coordinator),
-        ("rtc_listen", &args.rtc_listen),
-        ("shards", &args.shards),
-        ("admin_listen", &args.admin_listen),
-        ("cluster_secret_file", &args.cluster_secret_file),
-        ("client_secret_file", &args.client_secret_file),
-    ];
-    for (key, value) in flags {
-        if let Some(text) = value {
-            settings.apply_flag(key, text);
-        }
-    }
-    if !args.advertise.is_empty() {
-        let addresses: Vec<String> = args.advertise.iter().map(IpAddr::to_string).collect();
-        settings.apply_flag("advertise", &addresses.join(","));
-    }
-    // Only when given: a switch that is not must not overrule the file.
-    if args.insecure {
-        settings.apply_flag("insecure", "true");
-    }
-    settings
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
@@ -230,8 +198,6 @@ fn say(text: &str) -> ExitCode {
     }
 }
 
-/// EX_USAGE of sysexits.
-const EXIT_BAD_CONFIGURATION: u8 = 64;
 const EXIT_SECOND_SIGNAL: i32 = 130;
 /// How long the ready line waits for the coordinator.
 const READY_WAIT: Duration = Duration::from_secs(2);

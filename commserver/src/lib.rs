@@ -9,10 +9,10 @@ mod admin;
 mod authentication;
 pub mod cli;
 mod config;
+mod from_settings;
 mod hub;
 mod metrics;
 mod server;
-mod settings;
 mod uplink;
 
 pub use commserver_core::{Drop, Limits, Stats, Timings};

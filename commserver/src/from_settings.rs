@@ -1,0 +1,320 @@
+//! From settings to a [`Config`]: every key, with its default and its range, and all that can be
+//! wrong with them together.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use auth::{AllowAll, Authenticator, ClusterSecret, SharedSecret, secret};
+use http::Uri;
+use settings::{Effective, Problems, Settings, Value};
+use shard::outbox::{self, Policy};
+
+use crate::{Authentication, Compat, Config, Limits, Rtc, Timings, Uplink, cli::Args};
+
+/// What the settings add up to.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What a server can be bound with, or everything that is wrong.
+    pub(crate) config: Result<Config, Problems>,
+    /// What is in force, also when something is wrong or missing.
+    pub(crate) effective: Effective,
+    /// Every client is let in.
+    pub(crate) insecure: bool,
+}
+
+/// All layers, lowest first: defaults, the file that `args` names, `environment`, `args`.
+pub(crate) fn load(
+    args: &Args,
+    environment: impl Fn(&str) -> Option<String> + Clone + 'static,
+) -> Loaded {
+    let mut settings = Settings::new(environment.clone());
+    if let Some(path) = &args.config {
+        settings.file(path);
+    }
+    take_all(settings, args, &environment)
+}
+
+fn take_all(
+    mut settings: Settings,
+    args: &Args,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Loaded {
+    add_flags(&mut settings, args);
+    let coordinator: Option<CoordinatorUrl> =
+        settings.take_required("coordinator", "ws://127.0.0.1:9090");
+    let rtc_listen = settings.take("rtc_listen", RTC_LISTEN);
+    let advertise: Vec<IpAddr> = settings.take("advertise", Vec::new());
+    let admin_listen = settings.take("admin_listen", Some(ADMIN_LISTEN));
+    shards(&mut settings);
+    let cluster_secret = cluster_secret(&mut settings, environment);
+    let client_secret_file: Option<PathBuf> = settings.take_optional("client_secret_file");
+    let insecure = settings.take("insecure", false);
+    let clients = clients(&mut settings, client_secret_file, insecure, environment);
+    // Stand-ins are never run: where they stand, there is a problem.
+    let config = Config {
+        rtc_listen,
+        advertise,
+        admin_listen,
+        limits: limits(&mut settings),
+        timings: timings(&mut settings),
+        compat: compat(&mut settings),
+        rtc: rtc(&mut settings),
+        uplink: uplink(&mut settings),
+        authentication: authentication(&mut settings),
+        ..Config::new(
+            coordinator.map_or_else(Uri::default, |url| url.0),
+            clients.unwrap_or_else(|| Arc::new(AllowAll)),
+            cluster_secret.unwrap_or_else(ClusterSecret::generate),
+        )
+    };
+    check(&mut settings, &config);
+    Loaded {
+        effective: settings.effective(),
+        config: settings.finish().map(|_| config),
+        insecure,
+    }
+}
+
+fn add_flags(settings: &mut Settings, args: &Args) {
+    let flags = [
+        ("coordinator", "--coordinator", &args.coordinator),
+        ("rtc_listen", "--rtc-listen", &args.rtc_listen),
+        ("shards", "--shards", &args.shards),
+        ("admin_listen", "--admin-listen", &args.admin_listen),
+        (
+            "cluster_secret_file",
+            "--cluster-secret-file",
+            &args.cluster_secret_file,
+        ),
+        (
+            "client_secret_file",
+            "--client-secret-file",
+            &args.client_secret_file,
+        ),
+    ];
+    for (key, name, given) in flags {
+        settings.flag(key, name, given.as_ref());
+    }
+    let addresses: Vec<String> = args.advertise.iter().map(IpAddr::to_string).collect();
+    let addresses = (!addresses.is_empty()).then(|| addresses.join(","));
+    settings.flag("advertise", "--advertise", addresses);
+    // Only when given: a switch that is not must not overrule the file.
+    settings.flag("insecure", "--insecure", args.insecure.then_some(true));
+}
+
+/// The URL of a coordinator.
+struct CoordinatorUrl(Uri);
+
+impl Value for CoordinatorUrl {
+    fn parse(text: &str) -> Result<Self, String> {
+        let uri: Option<Uri> = text.trim().parse().ok();
+        uri.filter(|uri| uri.scheme_str() == Some("ws") && uri.host().is_some())
+            .map(Self)
+            .ok_or_else(|| "ws://host:port".into())
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string().show()
+    }
+}
+
+fn shards(settings: &mut Settings) {
+    let shards = settings.take_within("shards", 1_usize, 1..);
+    if shards != 1 {
+        settings.problem(format!(
+            "shards: this version runs one shard a process, got {shards}: run more processes"
+        ));
+    }
+}
+
+fn cluster_secret(
+    settings: &mut Settings,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Option<ClusterSecret> {
+    let file: Option<PathBuf> = settings.take_optional("cluster_secret_file");
+    match ClusterSecret::load(file.as_deref(), environment) {
+        Ok(Some(secret)) => return Some(secret),
+        Ok(None) => settings.problem(format!(
+            "there is no cluster secret: set {} or --cluster-secret-file",
+            auth::cluster::VARIABLE
+        )),
+        Err(error) => settings.problem(format!("cluster secret: {error}")),
+    }
+    None
+}
+
+fn clients(
+    settings: &mut Settings,
+    file: Option<PathBuf>,
+    insecure: bool,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Option<Arc<dyn Authenticator>> {
+    let secret = secret::load(file.as_deref(), CLIENT_SECRET, environment);
+    match (secret, insecure) {
+        (Ok(Some(secret)), false) => return Some(Arc::new(SharedSecret::new(&secret))),
+        (Ok(None), true) => return Some(Arc::new(AllowAll)),
+        (Ok(Some(_)), true) => settings
+            .problem("there is a client secret, and --insecure that lets in everybody: use one"),
+        (Ok(None), false) => settings.problem(format!(
+            "no client could join: set {CLIENT_SECRET} or --client-secret-file, or let in \
+             everybody with --insecure"
+        )),
+        (Err(error), _) => settings.problem(format!("client secret: {error}")),
+    }
+    None
+}
+
+fn limits(settings: &mut Settings) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        peers_max: count(settings, "limits.peers_max", defaults.peers_max),
+        links_max: count(settings, "limits.links_max", defaults.links_max),
+        subscriptions_max: count(
+            settings,
+            "limits.subscriptions_max",
+            defaults.subscriptions_max,
+        ),
+        topics_max: count(settings, "limits.topics_max", defaults.topics_max),
+        topic_bytes_max: count(settings, "limits.topic_bytes_max", defaults.topic_bytes_max),
+        packet_bytes_max: settings.take_within(
+            "limits.packet_bytes_max",
+            defaults.packet_bytes_max,
+            1..=proto::limits::CHANNEL_MESSAGE_BYTES_MAX - RELAY_BYTES,
+        ),
+        held_packets_max: count(
+            settings,
+            "limits.held_packets_max",
+            defaults.held_packets_max,
+        ),
+        held_bytes_max: count(settings, "limits.held_bytes_max", defaults.held_bytes_max),
+    }
+}
+
+fn timings(settings: &mut Settings) -> Timings {
+    let defaults = Timings::default();
+    let mut time = |key, default| duration(settings, key, default);
+    Timings {
+        handshake_timeout: time("timings.handshake_timeout", defaults.handshake_timeout),
+        auth_timeout: time("timings.auth_timeout", defaults.auth_timeout),
+        ready_timeout: time("timings.ready_timeout", defaults.ready_timeout),
+        interest_window: time("timings.interest_window", defaults.interest_window),
+        redial_min: time("timings.redial_min", defaults.redial_min),
+        redial_max: time("timings.redial_max", defaults.redial_max),
+    }
+}
+
+fn compat(settings: &mut Settings) -> Compat {
+    Compat {
+        servers_2019: settings.take("compat.servers_2019", false),
+        trust_unstamped_servers: settings.take("compat.trust_unstamped_servers", false),
+    }
+}
+
+fn rtc(settings: &mut Settings) -> Rtc {
+    let defaults = Rtc::default();
+    let mut rtc = Rtc {
+        ice_lite: settings.take("rtc.ice_lite", defaults.ice_lite),
+        socket_buffer_bytes: count(
+            settings,
+            "rtc.socket_buffer_bytes",
+            defaults.socket_buffer_bytes,
+        ),
+        commands_max: count(settings, "rtc.commands_max", defaults.commands_max),
+        ..defaults
+    };
+    let peer = &mut rtc.peer;
+    peer.handshake_timeout = duration(settings, "rtc.handshake_timeout", peer.handshake_timeout);
+    peer.idle_timeout = duration(settings, "rtc.idle_timeout", peer.idle_timeout);
+    peer.send_buffer_bytes = count(settings, "rtc.send_buffer_bytes", peer.send_buffer_bytes);
+    let reliable = rtc.reliable;
+    rtc.reliable = outbox::Config {
+        policy: settings.take_choice("outbox.reliable.policy", reliable.policy, &POLICIES),
+        bytes_max: count(settings, "outbox.reliable.bytes_max", reliable.bytes_max),
+        count_max: count(settings, "outbox.reliable.count_max", reliable.count_max),
+        grace: duration(settings, "outbox.reliable.grace", reliable.grace),
+    };
+    let unreliable = rtc.unreliable;
+    rtc.unreliable = outbox::Config {
+        policy: settings.take_choice("outbox.unreliable.policy", unreliable.policy, &POLICIES),
+        bytes_max: count(
+            settings,
+            "outbox.unreliable.bytes_max",
+            unreliable.bytes_max,
+        ),
+        count_max: count(
+            settings,
+            "outbox.unreliable.count_max",
+            unreliable.count_max,
+        ),
+        ..unreliable
+    };
+    rtc.link_outbox_times = count(settings, "outbox.link_times", rtc.link_outbox_times);
+    rtc
+}
+
+fn uplink(settings: &mut Settings) -> Uplink {
+    let defaults = Uplink::default();
+    let mut time = |key, default| duration(settings, key, default);
+    Uplink {
+        redial_min: time("uplink.redial_min", defaults.redial_min),
+        redial_max: time("uplink.redial_max", defaults.redial_max),
+        dial_timeout: time("uplink.dial_timeout", defaults.dial_timeout),
+        write_timeout: time("uplink.write_timeout", defaults.write_timeout),
+        ping_interval: time("uplink.ping_interval", defaults.ping_interval),
+        idle_timeout: time("uplink.idle_timeout", defaults.idle_timeout),
+        queue_max: count(settings, "uplink.queue_max", defaults.queue_max),
+    }
+}
+
+fn authentication(settings: &mut Settings) -> Authentication {
+    let defaults = Authentication::default();
+    Authentication {
+        calls_max: count(settings, "authentication.calls_max", defaults.calls_max),
+        waiting_max: count(settings, "authentication.waiting_max", defaults.waiting_max),
+        timeout: duration(settings, "authentication.timeout", defaults.timeout),
+    }
+}
+
+/// What no single value can be blamed for.
+fn check(settings: &mut Settings, config: &Config) {
+    if config.rtc.peer.handshake_timeout > config.timings.handshake_timeout {
+        settings.problem("timings.handshake_timeout: must not be below rtc.handshake_timeout");
+    }
+    if config.authentication.timeout > config.timings.auth_timeout {
+        settings.problem("authentication.timeout: must not be above timings.auth_timeout");
+    }
+}
+
+fn count(settings: &mut Settings, key: &'static str, default: usize) -> usize {
+    settings.take_within(key, default, 1..)
+}
+
+fn duration(settings: &mut Settings, key: &'static str, default: Duration) -> Duration {
+    settings.take_within(key, default, DURATIONS)
+}
+
+const RTC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7000);
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A day is for ever here.
+const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+
+const POLICIES: [(&str, Policy); 3] = [
+    ("buffered", Policy::Buffered),
+    ("fixed-queue", Policy::FixedQueue),
+    ("discard", Policy::Discard),
+];
+
+/// The environment variable that carries the clients' shared secret.
+const CLIENT_SECRET: &str = "BROKER_CLIENT_SECRET";
+
+/// What a relay may add to a packet: the identity and its publisher's alias and role.
+const RELAY_BYTES: usize = 2048;
