@@ -326,8 +326,10 @@ export class Session {
   private packetError(now: number, id: number, message: ErrorMessage): void {
     const error = fromErrorMessage(message);
     if (id !== 0 && this.subscriptions.failed(now, id, error)) return;
+    // One that we took for a server of 2019 is none, and has not seen our AUTH.
+    const outOfStep = error.reason === "AuthExpected" && this.peer?.dialect === "2019";
     if (error.code >= FIRST_MERE_ERROR) this.outputs.push({ kind: "error", error });
-    else if (error.retryable) this.peerFailed(now, error);
+    else if (error.retryable || outOfStep) this.peerFailed(now, error);
     else this.end(error);
   }
 

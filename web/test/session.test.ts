@@ -128,6 +128,15 @@ test("READY that comes late makes it one of ours", () => {
   assert.equal(driver.publish("a", "x".repeat(5_200)), "sent");
 });
 
+test("an AUTH that one of ours never saw costs the attempt, not the client", () => {
+  const driver = dialled().welcome(100, [7]).join(7).pass(2_000);
+  driver.error({ code: 6 });
+  assert.equal(driver.session.status.state, "reconnecting");
+  driver.pass(500).one("dial");
+  const prompt = dialled().welcome(100, [7]).join(7).error({ code: 6 });
+  assert.equal(prompt.session.status.state, "closed", "before that it is final");
+});
+
 test("with no server it waits for SERVERS, however long", () => {
   const driver = dialled().welcome(100, []);
   assert.equal(driver.session.status.step, "wait");
