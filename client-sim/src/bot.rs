@@ -8,7 +8,7 @@ use std::{
 };
 
 use client::{
-    Event, Message, PublishError, Published, RequestError, State,
+    Event, Message, PublishError, Published, Reason, RequestError, State,
     driver::App,
     session::{RequestId, Session},
 };
@@ -231,7 +231,7 @@ impl Bot {
                 self.tally.change_subscribers(topics, true);
             }
             Err(RequestError::Refused(error)) => {
-                let name = error.reason.map_or("UnknownError", client::Reason::name);
+                let name = error.reason.map_or("UnknownError", Reason::name);
                 self.tally.count_error(name);
             }
             Err(RequestError::TimedOut) => self.tally.count_error("SubscribeTimedOut"),
@@ -382,16 +382,22 @@ impl App for Bot {
                 self.tally.count_error(reason.name());
             }
             Event::Retrying { reason, .. } => {
-                if !std::mem::take(&mut self.attendance.just_lost) {
+                let told = std::mem::take(&mut self.attendance.just_lost);
+                // Before the first WELCOME, nothing else can have closed.
+                let unreachable =
+                    session.stats().attempts == 0 && reason == Reason::TransportClosed;
+                if unreachable {
+                    self.tally.count_error("CoordinatorUnreachable");
+                } else if !told {
                     self.tally.count_error(reason.name());
                 }
             }
             Event::Error(error) => {
-                let name = error.reason.map_or("UnknownError", client::Reason::name);
+                let name = error.reason.map_or("UnknownError", Reason::name);
                 self.tally.count_error(name);
             }
             Event::Stopped { reason } => {
-                self.leave(if reason == client::Reason::Closed {
+                self.leave(if reason == Reason::Closed {
                     now
                 } else {
                     session.last_heard()
@@ -399,7 +405,7 @@ impl App for Bot {
                 self.publisher = None;
                 change(&self.tally.stopped, true);
                 *self.desk.lock() = Some(self.settle());
-                if reason != client::Reason::Closed {
+                if reason != Reason::Closed {
                     self.tally.count_error(reason.name());
                 }
             }

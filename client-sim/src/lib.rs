@@ -33,7 +33,7 @@ use std::{collections::BTreeMap, io, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use client::{Impair, Lane};
+pub use client::{ConnectError, Impair, Lane};
 use conductor::Conductor;
 pub use options::Options;
 pub use report::{ConnectMs, LatencyUs, Report};
@@ -107,10 +107,10 @@ pub enum Error {
     #[error("cannot start the threads for the clients")]
     Workers(#[source] io::Error),
     /// A client could not even start.
-    #[error("cannot start a client: {0}")]
-    Client(#[from] client::ConnectError),
+    #[error("cannot start a client")]
+    Client(#[from] ConnectError),
     /// No client found a server in time.
-    #[error("no client was connected and subscribed in time: {0:?}")]
+    #[error("no client was connected and subscribed in time: {}", list(.0))]
     NobodyConnected(BTreeMap<String, u64>),
     /// Somebody does not hear everybody.
     #[error("the probes of every server reached {reached} of {clients} clients only")]
@@ -120,6 +120,11 @@ pub enum Error {
         /// Clients that were there.
         clients: u64,
     },
+}
+
+fn list(errors: &BTreeMap<String, u64>) -> String {
+    let errors = errors.iter().map(|(name, count)| format!("{name} {count}"));
+    errors.collect::<Vec<_>>().join(", ")
 }
 
 /// A duration with its unit, such as `250us`, `20ms`, `10s` or `2m`.

@@ -17,7 +17,9 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser;
-use client_sim::{Control, Error, Impair, Lane, Options, Report, Requirement, parse_duration};
+use client_sim::{
+    ConnectError, Control, Error, Impair, Lane, Options, Report, Requirement, parse_duration,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -110,7 +112,10 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             say(&format!("error: {error:#}\n"));
-            let bad = matches!(error.downcast_ref(), Some(Error::Options(_)));
+            let bad = matches!(
+                error.downcast_ref(),
+                Some(Error::Options(_) | Error::Client(ConnectError::BadUrl(_)))
+            );
             ExitCode::from(if bad { BAD_FLAGS } else { NO_REPORT })
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Options;
 use bytes::Bytes;
-use client::{Lane, Reason, session::Config};
+use client::{Lane, session::Config};
 
 /// Bot 0 of three on one topic, with a run that has begun.
 struct Scene {
