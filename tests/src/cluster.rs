@@ -206,6 +206,18 @@ impl Cluster {
         Ok(alias)
     }
 
+    /// Starts so many at the same time; see [`Self::meshed`] for the rest.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn add_commservers(&mut self, count: usize) -> Result<()> {
+        let url = self.url();
+        let starts = (0..count).map(|_| self.setup.start_commserver(&url));
+        let commservers = try_join_all(starts).await?;
+        self.commservers.extend(commservers.into_iter().map(Some));
+        Ok(())
+    }
+
     /// Stops one: its clients are told, and it is gone.
     ///
     /// # Errors

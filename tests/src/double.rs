@@ -16,6 +16,6 @@ pub mod wire;
 
 pub use client::{Client, Manner, Packet};
 pub use coordinator::Coordinator;
-pub use engine::Lane;
+pub use engine::{Lane, Trickle};
 pub use server::{Options, Seen, Server};
 pub use session::Session;

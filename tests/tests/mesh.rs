@@ -141,6 +141,22 @@ fn of(stats: &Stats) -> [usize; 2] {
     [stats.clients_ready, stats.subscriptions]
 }
 
+#[tokio::test]
+async fn servers_that_come_all_at_once_make_one_link_for_each_pair() -> Result<()> {
+    let mut cluster = Cluster::start(0).await?;
+    cluster.add_commservers(5).await?;
+    cluster.meshed().await?;
+    let mut members = Vec::new();
+    for server in [0, 4].map(|index| cluster.commserver(index).alias) {
+        let member = Member::join_server(&cluster.url(), server).await?;
+        member.client.subscribe(&[TOPIC]).await?;
+        members.push(member);
+    }
+    cluster.subscribed(2).await?;
+    exchange(&mut members, "hello").await?;
+    cluster.stop().await
+}
+
 /// Everybody says one thing, and everybody else hears it, once.
 async fn exchange(members: &mut [Member], what: &'static str) -> Result<()> {
     for member in members.iter_mut() {

@@ -6,7 +6,7 @@ use client::session::State;
 use proto::{Lane, Reason, Role, SUBPROTOCOL, ServersMessage, WelcomeMessage};
 use tests::cluster::{Cluster, Setup};
 use tests::double::wire::{self, Kind, Message};
-use tests::double::{Client, Manner, Session};
+use tests::double::{Client, Session};
 use tests::member::{self, Member};
 use tests::socket::{Dialed, Incoming, Socket};
 
@@ -141,19 +141,6 @@ async fn a_client_that_finds_no_server_is_told_when_one_comes() -> Result<()> {
     let alias = member.alias();
     assert_eq!(member.client.state(), State::Connected { alias, server });
     drop(socket);
-    cluster.stop().await
-}
-
-#[tokio::test]
-async fn candidates_may_overtake_the_answer() -> Result<()> {
-    let cluster = Cluster::start(1).await?;
-    let manner = Manner {
-        candidate_first: true,
-        ..Manner::default()
-    };
-    let mut client = Client::join_as(&cluster.url(), &manner).await?;
-    client.auth(b"").await;
-    assert_eq!(client.settle().await?, []);
     cluster.stop().await
 }
 

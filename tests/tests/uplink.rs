@@ -35,6 +35,15 @@ async fn packets_flow_while_the_coordinator_is_away() -> Result<()> {
     }
     cluster.meshed().await?;
     say(&members, &mut sent, 50).await?;
+    for index in [0, 1] {
+        let stats = cluster.commserver(index).stats();
+        assert_eq!(
+            (stats.links_replaced, stats.links_closed.len()),
+            (0, 0),
+            "the same link"
+        );
+        assert_eq!(stats.clients_ready, 1, "the same client");
+    }
 
     // Newcomers find their way, and hear and are heard.
     let newcomer = Member::join(&cluster.url()).await?;

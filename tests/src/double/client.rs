@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use self::worker::Worker;
-use super::engine::{Behaviour, Channels, Lane};
+use super::engine::{Behaviour, Channels, Lane, Trickle};
 use super::peer::Peer;
 use super::session::Session;
 use super::wire::{Auth, Format, Kind, Message, Ping, Role, Subscription, Topic, TopicIdentity};
@@ -69,10 +69,14 @@ pub struct Manner {
     pub token: String,
     /// The server to go to; without it the first that the coordinator names.
     pub server: Option<u64>,
+    /// When it tells its candidates.
+    pub trickle: Trickle,
+    /// Leaves the first DTLS flight to the server.
+    pub dtls_passive: bool,
     /// Sends messages of any size, whatever the server says that it takes.
     pub ignores_size_limit: bool,
-    /// Its candidate overtakes its answer.
-    pub candidate_first: bool,
+    /// Candidate lines to tell beside its own.
+    pub extra_candidates: Vec<String>,
 }
 
 /// A handle to the client's task. Dropping it ends the client without a goodbye.
@@ -91,6 +95,7 @@ pub struct Client {
 #[derive(Debug)]
 enum Command {
     Send(Lane, Bytes),
+    Move,
     Close,
 }
 
@@ -120,8 +125,10 @@ impl Client {
         let (events, inbox) = mpsc::channel(QUEUE);
         let behaviour = Behaviour {
             uses: Channels::Remote,
+            trickle: manner.trickle,
+            dtls_passive: manner.dtls_passive,
             ignores_size_limit: manner.ignores_size_limit,
-            candidate_first: manner.candidate_first,
+            extra_candidates: manner.extra_candidates.clone(),
         };
         let peer = Peer::open((), behaviour, events).await?;
         let (commands, outbox) = mpsc::channel(QUEUE);
@@ -280,6 +287,11 @@ impl Client {
         timeout(PATIENCE, end)
             .await
             .context("the peer is still there")
+    }
+
+    /// Goes on from another address, without a word, as when a NAT forgets the old one.
+    pub async fn move_away(&self) {
+        drop(self.commands.send(Command::Move).await);
     }
 
     /// Says goodbye and waits until it is said.

@@ -70,14 +70,29 @@ pub(super) enum Channels {
     Remote,
 }
 
+/// When an answerer tells its candidates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trickle {
+    /// One by one after the answer.
+    #[default]
+    After,
+    /// They overtake the answer.
+    Before,
+    /// In the answer itself.
+    Inside,
+}
+
 /// How a peer behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Behaviour {
     pub(super) uses: Channels,
+    pub(super) trickle: Trickle,
+    /// An answerer that leaves the first DTLS flight to the other side.
+    pub(super) dtls_passive: bool,
     /// Sends messages of any size, whatever the other side's description says that it takes.
     pub(super) ignores_size_limit: bool,
-    /// An answerer whose candidate overtakes its answer.
-    pub(super) candidate_first: bool,
+    /// Candidate lines to tell beside its own.
+    pub(super) extra_candidates: Vec<String>,
 }
 
 /// What the engine says.
@@ -109,9 +124,13 @@ pub(super) struct Engine {
 impl Engine {
     /// A peer on the socket `local`.
     pub(super) fn new(now: Instant, local: SocketAddr, behaviour: Behaviour) -> Result<Self> {
-        // As pion does: an answerer is the DTLS client, whatever the ICE role.
-        let mut settings =
-            SettingEngineBuilder::new().with_answering_dtls_role(RTCDtlsRole::Client);
+        // As pion does, unless told otherwise: an answerer is the DTLS client.
+        let role = if behaviour.dtls_passive {
+            RTCDtlsRole::Server
+        } else {
+            RTCDtlsRole::Client
+        };
+        let mut settings = SettingEngineBuilder::new().with_answering_dtls_role(role);
         if behaviour.ignores_size_limit {
             settings = settings.with_sctp_max_message_size(SctpMaxMessageSize::Unbounded);
         }
@@ -127,7 +146,7 @@ impl Engine {
             early: Vec::new(),
             outputs: VecDeque::new(),
         };
-        if behaviour.uses == Channels::Own {
+        if engine.behaviour.uses == Channels::Own {
             for lane in Lane::ALL {
                 let id = engine
                     .connection
@@ -151,18 +170,12 @@ impl Engine {
         match kind {
             Kind::Offer => {
                 self.describe(now, data)?;
-                let answer = self.connection.create_answer(None)?;
-                self.connection.set_local_description(now, answer.clone())?;
-                if self.behaviour.candidate_first {
-                    self.add_own_candidate()?;
-                    return self.say(Kind::Answer, &answer);
-                }
-                self.say(Kind::Answer, &answer)?;
-                self.add_own_candidate()
+                self.answer(now)
             }
             Kind::Answer => {
                 self.describe(now, data)?;
-                self.add_own_candidate()
+                let candidates = self.gather()?;
+                self.tell(candidates)
             }
             Kind::Candidate => {
                 let candidate = serde_json::from_slice(data).context("a candidate's JSON")?;
@@ -284,7 +297,28 @@ impl Engine {
         Ok(())
     }
 
-    fn add_own_candidate(&mut self) -> Result<()> {
+    fn answer(&mut self, now: Instant) -> Result<()> {
+        let answer = self.connection.create_answer(None)?;
+        self.connection.set_local_description(now, answer.clone())?;
+        let candidates = self.gather()?;
+        match self.behaviour.trickle {
+            Trickle::After => {
+                self.say(Kind::Answer, &answer)?;
+                self.tell(candidates)
+            }
+            Trickle::Before => {
+                self.tell(candidates)?;
+                self.say(Kind::Answer, &answer)
+            }
+            Trickle::Inside => {
+                let whole = self.connection.local_description().context("an answer")?;
+                self.say(Kind::Answer, &whole)
+            }
+        }
+    }
+
+    /// Adds this side's candidate to the engine, and yields all that are to be told.
+    fn gather(&mut self) -> Result<Vec<RTCIceCandidateInit>> {
         let candidate = CandidateHostConfig {
             base_config: CandidateConfig {
                 network: "udp".to_owned(),
@@ -296,9 +330,23 @@ impl Engine {
             ..CandidateHostConfig::default()
         }
         .new_candidate_host()?;
-        let candidate = RTCIceCandidate::from(&candidate).to_json()?;
-        self.connection.add_local_candidate(candidate.clone())?;
-        self.say(Kind::Candidate, &candidate)
+        let own = RTCIceCandidate::from(&candidate).to_json()?;
+        self.connection.add_local_candidate(own.clone())?;
+        let extra = self.behaviour.extra_candidates.iter();
+        let mut candidates: Vec<_> = extra
+            .map(|line| RTCIceCandidateInit {
+                candidate: line.clone(),
+                ..own.clone()
+            })
+            .collect();
+        candidates.push(own);
+        Ok(candidates)
+    }
+
+    fn tell(&mut self, candidates: Vec<RTCIceCandidateInit>) -> Result<()> {
+        candidates
+            .iter()
+            .try_for_each(|candidate| self.say(Kind::Candidate, candidate))
     }
 
     fn say(&mut self, kind: Kind, data: &impl serde::Serialize) -> Result<()> {

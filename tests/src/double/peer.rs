@@ -30,6 +30,7 @@ enum Command {
     Offer,
     Signal(Kind, Bytes),
     Send(Lane, Bytes),
+    Move,
     Close,
 }
 
@@ -87,6 +88,11 @@ impl Peer {
         self.command(Command::Send(lane, bytes)).await;
     }
 
+    /// Takes another socket; the engine is not told.
+    pub(super) async fn move_away(&self) {
+        self.command(Command::Move).await;
+    }
+
     pub(super) async fn close(&self) {
         self.command(Command::Close).await;
     }
@@ -131,6 +137,9 @@ impl<K: Copy> Driver<K> {
                     self.engine.handle_datagram(Instant::now(), from, bytes);
                 }
                 command = self.inbox.recv() => match command {
+                    Some(Command::Move) => {
+                        self.socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+                    }
                     Some(command) => self.handle_command(command)?,
                     None => return Err(anyhow!("dropped")),
                 },
@@ -144,6 +153,7 @@ impl<K: Copy> Driver<K> {
             Command::Offer => self.engine.offer(now),
             Command::Signal(kind, data) => self.engine.handle_signal(now, kind, &data),
             Command::Send(lane, bytes) => self.engine.send(now, lane, &bytes),
+            Command::Move => Ok(()),
             Command::Close => Err(anyhow!("closed by this side")),
         }
     }

@@ -44,6 +44,7 @@ impl Worker {
                 Some(((), event)) = self.inbox.recv() => self.handle_event(event).await?,
                 command = self.outbox.recv() => match command {
                     Some(Command::Send(lane, bytes)) => self.peer.send(lane, bytes).await,
+                    Some(Command::Move) => self.peer.move_away().await,
                     Some(Command::Close) => self.peer.close().await,
                     None => return Ok(()),
                 },

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::super::engine::{Behaviour, Channels, Lane};
+use super::super::engine::{Behaviour, Channels, Lane, Trickle};
 use super::super::peer::{Event, Peer};
 use super::super::routing::{Table, is_server};
 use super::super::session::Session;
@@ -406,8 +406,10 @@ fn gunzip(bytes: &[u8]) -> Result<Vec<u8>> {
 
 const BEHAVIOUR: Behaviour = Behaviour {
     uses: Channels::Own,
+    trickle: Trickle::Before,
+    dtls_passive: false,
     ignores_size_limit: false,
-    candidate_first: true,
+    extra_candidates: Vec::new(),
 };
 /// A 2019 server reads no larger messages: it closes the peer.
 const READ_BYTES_MAX: usize = 5120;
