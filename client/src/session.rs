@@ -240,7 +240,7 @@ impl Session {
                 Timer::Dial => self.dial(),
                 Timer::Welcome => self.retry(now, Reason::HandshakeTimeout, Duration::ZERO),
                 Timer::Connect => self.fail_attempt(now, Reason::HandshakeTimeout),
-                Timer::Ready => self.enter_ready(now, None),
+                Timer::Ready => self.ask_silent_server(now),
                 Timer::Ping => self.ping(now),
                 Timer::Settled => self.backoff.reset(),
             }

@@ -16,7 +16,8 @@ pub struct Config {
     pub welcome_timeout: Duration,
     /// From CONNECT to READY; then the peer is abandoned for a fresh one on the next server. 10 s.
     pub connect_timeout: Duration,
-    /// From AUTH to READY; a server that has not sent one by then speaks the 2019 protocol. 2 s.
+    /// From AUTH to READY; a server that has not sent one by then is asked with a PING, and speaks the
+    /// 2019 protocol if it echoes that first. 2 s.
     pub ready_timeout: Duration,
     /// From SUBSCRIBE or UNSUBSCRIBE to its answer on a live peer. 10 s.
     pub request_timeout: Duration,

@@ -130,7 +130,7 @@ impl Session {
             Ok(MessageType::Error) => {
                 ErrorMessage::decode(&bytes[..]).is_ok_and(|error| self.handle_error(now, error))
             }
-            Ok(MessageType::Ping) if phase == Phase::Ready => {
+            Ok(MessageType::Ping) if phase >= Phase::Authenticating => {
                 PingMessage::decode(&bytes[..]).is_ok_and(|ping| self.handle_echo(now, ping.time))
             }
             _ => {
@@ -163,7 +163,7 @@ impl Session {
         self.flush_queue();
     }
 
-    /// A server has taken us in: with READY, or, being of 2019, without a word.
+    /// A server has taken us in: with READY, or, being of 2019, with nothing but an echo.
     pub(super) fn enter_ready(&mut self, now: Instant, ready: Option<&ReadyMessage>) {
         let Some(link) = &mut self.link else {
             return;
@@ -271,9 +271,22 @@ impl Session {
         };
         self.timers.set(Timer::Ping, now + interval);
         // On a reliable lane the echo comes or the peer is lost: one at a time is enough.
-        if link.pinged.is_some() {
-            return;
+        if link.pinged.is_none() {
+            self.send_ping(now);
         }
+    }
+
+    /// READY has not come: the server is one of 2019, which never sends it, or it takes its time
+    /// to decide. It echoes a PING either way, but then READY comes first. Nothing else is sent
+    /// before: a server holds only so much while it decides.
+    pub(super) fn ask_silent_server(&mut self, now: Instant) {
+        self.send_ping(now);
+    }
+
+    fn send_ping(&mut self, now: Instant) {
+        let Some(link) = &mut self.link else {
+            return;
+        };
         link.pings = link.pings.wrapping_add(1);
         link.pinged = Some(now);
         let time = f64::from(link.pings);
@@ -298,17 +311,13 @@ impl Session {
     }
 
     fn handle_ready(&mut self, now: Instant, ready: &ReadyMessage) -> bool {
-        let Some(link) = &mut self.link else {
+        let Some(link) = &self.link else {
             return false;
         };
-        match link.phase {
-            Phase::Authenticating => self.enter_ready(now, Some(ready)),
-            // It was slow: taken for a server of 2019, and told everything in that way.
-            Phase::Ready if !link.speaks_ours => {
-                link.speaks_ours = true;
-                link.packet_bytes_max = packet_bytes_max(ready);
-            }
-            _ => self.stats.dropped.unexpected += 1,
+        if link.phase == Phase::Authenticating {
+            self.enter_ready(now, Some(ready));
+        } else {
+            self.stats.dropped.unexpected += 1;
         }
         true
     }
@@ -358,9 +367,13 @@ impl Session {
             return false;
         };
         let latest = time.to_bits() == f64::from(link.pings).to_bits();
-        match link.pinged.take_if(|_| latest) {
-            Some(sent) => link.rtt = Some(now.saturating_duration_since(sent)),
-            None => self.stats.dropped.unexpected += 1,
+        let Some(sent) = link.pinged.take_if(|_| latest) else {
+            self.stats.dropped.unexpected += 1;
+            return true;
+        };
+        link.rtt = Some(now.saturating_duration_since(sent));
+        if link.phase == Phase::Authenticating {
+            self.enter_ready(now, None);
         }
         true
     }

@@ -118,6 +118,12 @@ impl Script {
         self.input(Input::Packet { peer, lane, bytes });
     }
 
+    /// The server echoes the PING that is next among the outputs.
+    fn echo(&mut self) {
+        let ping = self.take_sent(MessageType::Ping);
+        self.packet(PingMessage::decode(ping).expect("a PING"));
+    }
+
     /// The newest peer.
     fn peer(&self) -> PeerId {
         PeerId(self.session.stats().peers_opened)
