@@ -8,6 +8,7 @@ use super::{
     credentials::{self, Fingerprints, Side as Prover},
     event::Event,
     node::{EngineKey, Life},
+    plan::{Fault, WORK_ENDS},
     sabotage::Sabotage,
     world::World,
 };
@@ -30,7 +31,13 @@ impl World {
         let Some(&engine) = host.engines.get(&peer) else {
             return;
         };
-        let slowest = if self.net.dice.percent(10) { 1_000 } else { 20 };
+        let now = self.net.now();
+        let slow = self.plan.has(Fault::SlowVerdicts) && now < WORK_ENDS;
+        let slowest = match self.net.dice.below(10) {
+            0..3 if slow => 15_000,
+            0 => 1_000,
+            _ => 20,
+        };
         let wait = self.net.dice.millis(0, slowest);
         self.net.after(wait, Event::Verdict(life, peer, engine));
     }

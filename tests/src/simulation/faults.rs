@@ -133,8 +133,8 @@ impl World {
                 let wait = self.faults.millis(50, 5_000);
                 self.net.after(wait, Event::Mend(Mend::Slow(a, b)));
             }
-            // All the time: see `Plan::loss`.
-            Fault::Loss => {}
+            // All the time: see `Plan::loss`, and the authenticator.
+            Fault::Loss | Fault::SlowVerdicts => {}
             Fault::SlowConsumer => {
                 let index = self.faults.below(self.plan.servers);
                 let peers: Vec<_> = self.servers[index].engines.keys().copied().collect();

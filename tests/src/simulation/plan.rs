@@ -25,6 +25,8 @@ pub enum Fault {
     PathSlow,
     /// The unreliable lane loses packets, all the time.
     Loss,
+    /// Authenticators take their time, now and then longer than anybody waits.
+    SlowVerdicts,
     /// A peer is closed because it does not read.
     SlowConsumer,
 }
@@ -40,6 +42,7 @@ impl Fault {
         Self::PeerDeath,
         Self::PathSlow,
         Self::Loss,
+        Self::SlowVerdicts,
         Self::SlowConsumer,
     ];
 

@@ -358,7 +358,10 @@ impl World {
         else {
             return self.misroute(life, key, lane, bytes);
         };
-        if peek::message_type(bytes) == Some(MessageType::Ready) {
+        let remote = self.net.engines[key.0].remote;
+        // One whose other side has died meanwhile is none any more.
+        let whole = remote.is_some_and(|remote| !self.net.engines[remote.0].is_closed());
+        if whole && peek::message_type(bytes) == Some(MessageType::Ready) {
             self.checkers.link_opened(self.net.now(), key, from, to);
         }
         self.checkers.link_receives(from, to, lane, bytes);
