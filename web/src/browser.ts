@@ -48,6 +48,8 @@ class BrowserPeer implements PeerSocket {
   private readonly channels = new Map<Lane, RTCDataChannel>();
   /** Descriptions and candidates are applied one after the other, in the order of their coming. */
   private steps: Promise<void> = Promise.resolve();
+  /** Runs while the reliable channel may be less open than it says; see {@link opened}. */
+  private settling: ReturnType<typeof setTimeout> | undefined;
   private live = true;
 
   constructor(
@@ -89,6 +91,8 @@ class BrowserPeer implements PeerSocket {
 
   close(): void {
     this.live = false;
+    clearTimeout(this.settling);
+    this.settling = undefined;
     this.connection.close();
   }
 
@@ -115,8 +119,9 @@ class BrowserPeer implements PeerSocket {
 
   private adopt(channel: RTCDataChannel): void {
     const lane = LANES.find((label) => label === channel.label);
-    if (!lane || this.channels.has(lane)) return;
+    if (!this.live || !lane || this.channels.has(lane)) return;
     this.channels.set(lane, channel);
+    if (this.settling !== undefined) this.settle();
     channel.binaryType = "arraybuffer";
     channel.bufferedAmountLowThreshold = BUFFERED_LOW;
     channel.onmessage = ({ data }) => {
@@ -129,10 +134,27 @@ class BrowserPeer implements PeerSocket {
       if (this.live) this.sink.drained(lane);
     };
     channel.onclose = () => this.fail();
-    channel.onopen = () => {
-      if (this.live) this.sink.opened(lane);
-    };
-    if (channel.readyState === "open") this.sink.opened(lane);
+    channel.onopen = () => this.opened(lane);
+  }
+
+  /**
+   * Chromium calls a channel of the other side's open a moment before it is, and loses without a
+   * word what is sent in that moment: one thread tells the page, another opens the channel
+   * (libwebrtc, `DataChannelController::OnDataChannelOpenMessage`). When the page is told of a
+   * further channel, the one before it is open. If there is no further one, time has to do. On the
+   * unreliable lane anything may be lost.
+   */
+  private opened(lane: Lane): void {
+    if (!this.live) return;
+    const isNewest = [...this.channels.keys()].at(-1) === lane;
+    if (lane === "reliable" && isNewest) this.settling = setTimeout(() => this.settle(), SETTLE_MS);
+    else this.sink.opened(lane);
+  }
+
+  private settle(): void {
+    clearTimeout(this.settling);
+    this.settling = undefined;
+    this.sink.opened("reliable");
   }
 
   private fail(): void {
@@ -142,5 +164,7 @@ class BrowserPeer implements PeerSocket {
   }
 }
 
+/** Much longer than a thread is kept waiting, much shorter than a handshake. */
+const SETTLE_MS = 100;
 /** Bytes held back below which a channel asks for more. */
 const BUFFERED_LOW = 64 * 1024;
