@@ -27,6 +27,16 @@ pub(crate) struct Peer {
     pub(crate) deadline: Option<Instant>,
 }
 
+impl Peer {
+    /// Since when this has been a current link, if it is one.
+    pub(crate) fn link_since(&self) -> Option<Instant> {
+        match &self.state {
+            State::Ready(ready) => ready.talk.as_ref().map(|talk| talk.since),
+            _ => None,
+        }
+    }
+}
+
 /// How far a peer has come.
 #[derive(Debug)]
 pub(crate) enum State {
@@ -89,19 +99,26 @@ pub(crate) struct Ready {
 }
 
 /// What two servers tell each other about their clients' interest.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Talk {
+    /// Since when this link is current.
+    pub(crate) since: Instant,
     pub(crate) received: Received,
     pub(crate) outgoing: Outgoing,
 }
 
 impl Ready {
-    pub(crate) fn new(role: Role, identity: Bytes, hello: Hello) -> Self {
+    pub(crate) fn new(now: Instant, role: Role, identity: Bytes, hello: Hello) -> Self {
+        let talk = Talk {
+            since: now,
+            received: Received::default(),
+            outgoing: Outgoing::default(),
+        };
         Self {
             role,
             identity,
             hello,
-            talk: is_server(role).then(Box::default),
+            talk: is_server(role).then(|| Box::new(talk)),
         }
     }
 

@@ -135,7 +135,7 @@ impl Broker {
                 self.close(now, id, Reason::AuthUnavailable);
             }
             Ok(Identity { identity }) => {
-                let ready = Ready::new(role, identity, hello);
+                let ready = Ready::new(now, role, identity, hello);
                 self.let_in(now, id, ready, Some(proof));
             }
             Err(reason) => self.close(now, id, reason),
@@ -240,7 +240,7 @@ impl Broker {
     }
 
     fn let_server_in(&mut self, now: Instant, id: PeerId, hello: Hello) {
-        let ready = Ready::new(Role::CommunicationServer, Bytes::new(), hello);
+        let ready = Ready::new(now, Role::CommunicationServer, Bytes::new(), hello);
         self.let_in(now, id, ready, None);
     }
 

@@ -1,6 +1,6 @@
 //! Links: which of two to the same server stays, what a new one is told, and what links announce.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proto::{InterestMessage, Lane, Message, Reason, RenamedMessage, topic};
@@ -17,7 +17,7 @@ use crate::{
 impl Broker {
     /// There may be a link to the same server already, under this alias or another. Both sides
     /// decide alike which of the two stays: the younger one of the same dialer, and of two dialers
-    /// the one with the higher instance. Says whether the new one does.
+    /// at the same time the one with the higher instance. Says whether the new one does.
     pub(super) fn make_way_for_link(&mut self, now: Instant, id: PeerId, hello: Hello) -> bool {
         let Some(new) = self.peers.get(id) else {
             return false;
@@ -29,7 +29,11 @@ impl Broker {
             return true;
         };
         let ours_stay = self.config.instance > hello.instance;
-        let stays = dialed == before.dialed || dialed == ours_stay;
+        // Nobody dials a server that it has a link to: the other side has lost the old one, however
+        // alive it looks from here.
+        let stood_until = before.link_since().and_then(|at| at.checked_add(GLARE_MAX));
+        let lost = stood_until.is_some_and(|until| until <= now);
+        let stays = lost || dialed == before.dialed || dialed == ours_stay;
         let before = before.id;
         self.stats.links_replaced += 1;
         if stays {
@@ -184,3 +188,6 @@ impl Broker {
         self.note_standing(now, alias);
     }
 }
+
+/// Two servers that dial each other at the same time have both links within so long of each other.
+const GLARE_MAX: Duration = Duration::from_secs(3);

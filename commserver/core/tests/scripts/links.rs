@@ -336,6 +336,29 @@ fn of_two_dialers_the_higher_instance_wins() {
 }
 
 #[test]
+fn a_link_that_the_other_side_has_lost_makes_way() {
+    for (age_ms, makes_way) in [(2_999, false), (3_000, true)] {
+        let mut server = Server::welcomed();
+        server.servers(1, &[LOWER]);
+        // By instance, the one that we dialed would stay.
+        let ours = dial_link(&mut server, INSTANCE - 1);
+        server.pass(Duration::from_millis(age_ms));
+        let their = server.link(HIGHER, INSTANCE - 1);
+        let replaced = Some(Reason::Replaced);
+        assert_eq!(
+            server.closed(ours),
+            replaced.filter(|_| makes_way),
+            "{age_ms}"
+        );
+        assert_eq!(
+            server.closed(their),
+            replaced.filter(|_| !makes_way),
+            "{age_ms}"
+        );
+    }
+}
+
+#[test]
 fn a_restarted_server_is_another() {
     let mut server = Server::welcomed();
     let before = server.link(HIGHER, 9);
