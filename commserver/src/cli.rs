@@ -78,9 +78,6 @@ pub fn main(args: Args) -> ExitCode {
     start_log(args.log_format);
     let environment = |name: &str| std::env::var(name).ok();
     let loaded = from_settings::load(&args, environment);
-    if args.print_config {
-        return say(&loaded.effective.to_string());
-    }
     let config = match loaded.config {
         Ok(config) => config,
         Err(problems) => {
@@ -90,6 +87,9 @@ pub fn main(args: Args) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    if args.print_config {
+        return say(&loaded.effective.to_string());
+    }
     if args.check_config {
         return say("the configuration is good\n");
     }
@@ -172,6 +172,8 @@ fn start_log(format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
+        // A closed terminal must not end the server.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     let started = match format {
         LogFormat::Pretty => log.try_init(),

@@ -16,5 +16,17 @@ struct Command {
 }
 
 fn main() -> ExitCode {
-    commserver::cli::main(Command::parse().args)
+    match Command::try_parse() {
+        Ok(command) => commserver::cli::main(command.args),
+        Err(error) => {
+            // Help and version are no errors; a closed terminal has nobody to tell.
+            let bad = error.use_stderr();
+            let _printed = error.print();
+            if bad {
+                ExitCode::from(settings::EXIT_CONFIG)
+            } else {
+                ExitCode::SUCCESS
+            }
+        }
+    }
 }

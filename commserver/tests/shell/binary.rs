@@ -85,3 +85,18 @@ fn checks_and_prints_without_starting() {
         "{printed}"
     );
 }
+
+#[test]
+fn what_cannot_be_used_is_64_however_it_is_asked() {
+    let good = ["--coordinator", "ws://127.0.0.1:1", "--insecure"];
+    for arguments in [
+        &["--print-config", "--rtc-listen", "here"][..],
+        &["--nonsense"],
+    ] {
+        let output = commserver(&good).args(arguments).output().expect("it ran");
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    let output = commserver(&["--help"]).output().expect("it ran");
+    assert_eq!(output.status.code(), Some(0));
+}
