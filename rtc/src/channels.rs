@@ -127,7 +127,7 @@ impl Channels {
         let (lane, ours) = (channel.lane?, channel.ours);
         let state = self.lane_mut(lane);
         let first = state.stream.is_none();
-        // A 003 server reads only the channels that it opened itself.
+        // A 2019 server reads only the channels that it opened itself.
         if first || !ours {
             state.stream = Some(stream);
             state.buffered = 0;
