@@ -133,7 +133,12 @@ impl Page<'_> {
         }
         let drops = DropReason::ALL.map(|why| (why.name(), stats.dropped(why)));
         let help = "Datagrams and packets dropped by the transport";
-        self.by("reason", "transport_drops", help, drops)
+        self.by("reason", "transport_drops", help, drops)?;
+        // Not every system tells.
+        shard::kernel_drops([stats]).map_or(Ok(()), |drops| {
+            let help = "Datagrams that found the socket's receive buffer full";
+            self.counter("kernel_drops", help, drops)
+        })
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -92,6 +92,12 @@ impl<H: Handler> Shard<H> {
             send_bytes,
             "udp socket bound"
         );
+        if receive_bytes.min(send_bytes) < config.socket_buffer_bytes {
+            tracing::warn!(
+                "the system grants smaller socket buffers than asked for: raise net.core.rmem_max \
+                 and net.core.wmem_max"
+            );
+        }
         let (sender, commands) = mpsc::channel(config.commands_max.max(1));
         Ok(Self {
             handler,
