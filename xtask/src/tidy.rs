@@ -1,5 +1,8 @@
 //! House rules that no compiler knows: what a pure crate may not touch, how long a file may get,
-//! and that the documents speak of files that exist.
+//! that the documents speak of files that exist, and that each setting and metric has its line in
+//! the operator's.
+
+mod operating;
 
 use std::{
     fs,
@@ -50,6 +53,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     purity(&mut findings)?;
     length(&mut findings)?;
     paths_in_documents(&mut findings)?;
+    operating::check(&mut findings)?;
     for finding in &findings {
         say(&format!("tidy: {finding}"));
     }
