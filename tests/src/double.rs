@@ -12,6 +12,7 @@ mod peer;
 mod routing;
 mod server;
 mod session;
+mod topic_list;
 pub mod wire;
 
 pub use client::{Client, Manner, Packet};

@@ -15,7 +15,7 @@ async fn works(cluster: &Cluster, manner: &Manner) -> Result<Client> {
     let mut foreign = Client::join_as(&cluster.url(), manner).await?;
     foreign.auth(b"").await;
     foreign.subscribe(&[TOPIC]).await;
-    foreign.settle().await?;
+    assert_eq!(foreign.settle().await?, []);
     talk(&mut ours, &mut foreign).await?;
     Ok(foreign)
 }

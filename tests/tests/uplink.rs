@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bytes::Bytes;
+use client::Event;
+use client::session::Published;
 use proto::Lane;
 use tests::cluster::Cluster;
 use tests::double::{Client, Packet};
@@ -97,5 +99,48 @@ async fn a_2019_client_outlives_its_signalling_socket() -> Result<()> {
     let new = Member::join(&cluster.url()).await?;
     new.publish(TOPIC, Lane::Reliable, "are you there?").await?;
     assert!(matches!(old.expect().await?, Packet::Forward { .. }));
+    cluster.stop().await
+}
+
+#[tokio::test]
+async fn who_loses_server_and_coordinator_waits_and_comes_back() -> Result<()> {
+    let mut cluster = Cluster::start(2).await?;
+    let [here, there] = cluster.aliases()[..] else {
+        bail!("two servers")
+    };
+    let mut near = Member::join_server(&cluster.url(), here).await?;
+    let mut far = Member::join_server(&cluster.url(), there).await?;
+    for member in [&near, &far] {
+        member.client.subscribe(&[TOPIC]).await?;
+    }
+    cluster.subscribed(2).await?;
+
+    cluster.stop_coordinator().await?;
+    cluster.stop_commserver(1).await?;
+    let Event::Disconnected { .. } = far.expect().await? else {
+        bail!("still connected")
+    };
+    let waits = far
+        .client
+        .publish(TOPIC, Lane::Reliable, "written on the way")
+        .await?;
+    assert_eq!(waits, Published::Queued);
+    assert_eq!(near.settle().await?, [], "the other one notices nothing");
+
+    cluster.start_coordinator().await?;
+    let again = far.connected().await?;
+    assert_eq!(
+        Some(again),
+        cluster.commserver(0).alias_now(),
+        "the only one left"
+    );
+    let message = near.message().await?;
+    assert_eq!(
+        (message.from_alias, &message.body[..]),
+        (far.alias(), &b"written on the way"[..])
+    );
+    far.settle().await?;
+    near.publish(TOPIC, Lane::Reliable, "welcome back").await?;
+    assert_eq!(far.message().await?.body, "welcome back");
     cluster.stop().await
 }

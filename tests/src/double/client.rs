@@ -4,7 +4,6 @@
 mod worker;
 
 use std::collections::BTreeSet;
-use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -16,7 +15,8 @@ use self::worker::Worker;
 use super::engine::{Behaviour, Channels, Lane, Trickle};
 use super::peer::Peer;
 use super::session::Session;
-use super::wire::{Auth, Format, Kind, Message, Ping, Role, Subscription, Topic, TopicIdentity};
+use super::topic_list;
+use super::wire::{Auth, Kind, Message, Ping, Role, Subscription, Topic, TopicIdentity};
 use crate::PATIENCE;
 
 /// What a client receives from its server.
@@ -181,8 +181,7 @@ impl Client {
 
     /// Replaces the set of topics, as plain text.
     pub async fn subscribe(&self, topics: &[&str]) {
-        self.subscription(Format::Plain, topics.join(" ").into())
-            .await;
+        self.subscription(topic_list::plain(topics)).await;
     }
 
     /// Replaces the set of topics, gzipped.
@@ -190,8 +189,7 @@ impl Client {
     /// # Errors
     /// Not in memory.
     pub async fn subscribe_gzip(&self, topics: &[&str]) -> Result<()> {
-        self.subscription(Format::Gzip, gzip(topics.join(" ").as_bytes())?)
-            .await;
+        self.subscription(topic_list::gzip(topics)?).await;
         Ok(())
     }
 
@@ -303,22 +301,10 @@ impl Client {
         self.closed().await.map(drop)
     }
 
-    async fn subscription(&self, format: Format, topics: Bytes) {
-        let set = Subscription {
-            kind: Kind::Subscription.into(),
-            format: format.into(),
-            topics,
-        };
+    async fn subscription(&self, set: Subscription) {
         self.send(Lane::Reliable, Message::Subscription(set).encode())
             .await;
     }
-}
-
-/// Bytes gzipped.
-pub(super) fn gzip(bytes: &[u8]) -> Result<Bytes> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes)?;
-    Ok(encoder.finish()?.into())
 }
 
 /// Packets and commands that may wait.

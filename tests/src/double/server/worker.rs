@@ -1,9 +1,8 @@
 //! The server's task: signalling, peers, and what goes to whom.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -11,9 +10,9 @@ use super::super::engine::{Behaviour, Channels, Lane, Trickle};
 use super::super::peer::{Event, Peer};
 use super::super::routing::{Table, is_server};
 use super::super::session::Session;
+use super::super::topic_list;
 use super::super::wire::{
-    Auth, ConnectionRefused, Format, Kind, Message, Role, Subscription, TopicFw, TopicIdentityFw,
-    decode,
+    Auth, ConnectionRefused, Kind, Message, Role, Subscription, TopicFw, TopicIdentityFw, decode,
 };
 use super::{Options, QUEUE, Seen};
 
@@ -289,17 +288,7 @@ impl Worker {
     }
 
     async fn handle_subscription(&mut self, alias: u64, set: &Subscription) -> Result<()> {
-        let plain = match set.format() {
-            Format::Plain => set.topics.to_vec(),
-            Format::Gzip => gunzip(&set.topics)?,
-            Format::Unknown => bail!("a topic list of an unknown format from {alias}"),
-        };
-        let text = String::from_utf8(plain).context("topics are UTF-8")?;
-        let topics: BTreeSet<String> = text
-            .split(' ')
-            .filter(|topic| !topic.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let topics = topic_list::read(set).with_context(|| format!("the list of {alias}"))?;
         if let Some(entry) = self.table.peers.get_mut(&alias) {
             entry.topics.clone_from(&topics);
         }
@@ -362,12 +351,7 @@ impl Worker {
     }
 
     async fn announce_to(&mut self, alias: u64) {
-        let topics: Vec<String> = self.table.topics().into_iter().collect();
-        let list = Subscription {
-            kind: Kind::Subscription.into(),
-            format: Format::Plain.into(),
-            topics: topics.join(" ").into(),
-        };
+        let list = topic_list::plain(self.table.topics());
         self.send(alias, Lane::Reliable, Message::Subscription(list).encode())
             .await;
     }
@@ -396,12 +380,6 @@ impl Worker {
     async fn see(&self, seen: Seen) -> Result<()> {
         Ok(self.report.send(Ok(seen)).await?)
     }
-}
-
-fn gunzip(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut plain = Vec::new();
-    flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain)?;
-    Ok(plain)
 }
 
 const BEHAVIOUR: Behaviour = Behaviour {

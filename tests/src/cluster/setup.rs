@@ -1,0 +1,130 @@
+//! What the servers of a cluster are told, and how they are started.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use auth::{AllowAll, Authenticator, ClusterSecret};
+use tokio::time::timeout;
+
+use super::{Cluster, Commserver, Running};
+use crate::PATIENCE;
+
+/// What the servers of a cluster are told. Start from [`Setup::default`].
+#[derive(Clone)]
+pub struct Setup {
+    /// Who may be a client, at both kinds of servers.
+    pub clients: Arc<dyn Authenticator>,
+    /// What the servers share.
+    pub secret: ClusterSecret,
+    /// Changes the coordinator's configuration.
+    pub coordinator: Arc<dyn Fn(&mut coordinator::Config) + Send + Sync>,
+    /// Changes every commserver's configuration.
+    pub commserver: Arc<dyn Fn(&mut commserver::Config) + Send + Sync>,
+}
+
+impl Default for Setup {
+    /// Everybody is let in; redials are quick.
+    fn default() -> Self {
+        Self {
+            clients: Arc::new(AllowAll),
+            secret: ClusterSecret::generate(),
+            coordinator: Arc::new(|_| {}),
+            commserver: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Setup {
+    /// Starts a coordinator and `commservers` servers, and waits until all are linked.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn start(self, commservers: usize) -> Result<Cluster> {
+        let (addr, coordinator) = self.start_coordinator(None).await?;
+        self.start_servers(commservers, addr, Some(coordinator))
+            .await
+    }
+
+    /// The same at a coordinator that is there already, and is not the cluster's to stop.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn start_at(self, coordinator: SocketAddr, commservers: usize) -> Result<Cluster> {
+        self.start_servers(commservers, coordinator, None).await
+    }
+
+    async fn start_servers(
+        self,
+        count: usize,
+        addr: SocketAddr,
+        coordinator: Option<Running>,
+    ) -> Result<Cluster> {
+        let mut cluster = Cluster {
+            setup: self,
+            addr,
+            coordinator,
+            commservers: Vec::new(),
+        };
+        for _ in 0..count {
+            cluster.add_commserver().await?;
+        }
+        cluster.meshed().await?;
+        Ok(cluster)
+    }
+
+    pub(super) async fn start_coordinator(
+        &self,
+        addr: Option<SocketAddr>,
+    ) -> Result<(SocketAddr, Running)> {
+        let mut config = coordinator::Config::new(Arc::clone(&self.clients), self.secret.clone());
+        // Sooner at the wanted server than by chance.
+        config.selector = coordinator::Selector::RoundRobin;
+        (self.coordinator)(&mut config);
+        config.listen = addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let server = coordinator::Server::bind(config).await?;
+        let addr = server.addr();
+        Ok((addr, Running::start(|stop| server.run(stop))))
+    }
+
+    pub(super) async fn start_commserver(&self, coordinator: &str) -> Result<Commserver> {
+        let clients = Arc::clone(&self.clients);
+        let mut config =
+            commserver::Config::new(coordinator.parse()?, clients, self.secret.clone());
+        config.timings.redial_min = Duration::from_millis(100);
+        config.timings.redial_max = Duration::from_secs(1);
+        config.uplink.redial_min = Duration::from_millis(50);
+        config.uplink.redial_max = Duration::from_millis(500);
+        config.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        (self.commserver)(&mut config);
+        let server = commserver::Server::bind(config).await?;
+        let rtc_addr = server.rtc_addr();
+        let admin_addr = server.admin_addr().context("an admin listener")?;
+        let mut status = server.status();
+        let running = Running::start(async |stop| {
+            // Ending by itself shows in everything that follows.
+            server.run(stop).await.ok();
+        });
+        let welcomed = timeout(PATIENCE, status.welcomed()).await;
+        let alias = welcomed
+            .context("no WELCOME in time")?
+            .context("it ended before WELCOME")?;
+        Ok(Commserver {
+            alias,
+            rtc_addr,
+            admin_addr,
+            status,
+            running,
+        })
+    }
+}
