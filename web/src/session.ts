@@ -166,7 +166,10 @@ export class Session {
     const { peer } = this;
     if (!peer) return;
     const verdict = peer.verdict(now);
-    if (verdict === "old") this.ready(now, peer, "2019", this.signalling.alias, 0);
+    if (verdict === "probe") {
+      this.send("reliable", wire.pingFrame(now));
+      peer.probeSent();
+    }
     if (verdict === "abandoned") {
       // Not even an offer: the signalling socket may be dead without knowing.
       if (!peer.offered) this.signalling.forgetServers();
@@ -313,7 +316,9 @@ export class Session {
     const packet = decode(wire.decodePacket, frame);
     if (!packet) this.stats.ignored.malformed += 1;
     else if (packet.kind === "forward") this.outputs.push({ kind: "message", lane, packet });
-    else if (packet.kind === "ping") this.pings.echoed(now, packet.time);
+    else if (packet.kind === "ping" && peer.isOldIfItEchoes) {
+      this.ready(now, peer, "2019", this.signalling.alias, 0);
+    } else if (packet.kind === "ping") this.pings.echoed(now, packet.time);
     else if (packet.kind === "error") this.packetError(now, packet.error.id, packet.error);
     else if (packet.kind === "skipped") this.stats.ignored.unknown += 1;
     else if (packet.kind === "ready" && peer.dialect !== "ours") {
@@ -326,8 +331,8 @@ export class Session {
   private packetError(now: number, id: number, message: ErrorMessage): void {
     const error = fromErrorMessage(message);
     if (id !== 0 && this.subscriptions.failed(now, id, error)) return;
-    // One that we took for a server of 2019 is none, and has not seen our AUTH.
-    const outOfStep = error.reason === "AuthExpected" && this.peer?.dialect === "2019";
+    // It answers the PING that asked whether it is one of 2019: it is not, and never saw our AUTH.
+    const outOfStep = error.reason === "AuthExpected" && this.peer?.isOldIfItEchoes;
     if (error.code >= FIRST_MERE_ERROR) this.outputs.push({ kind: "error", error });
     else if (error.retryable || outOfStep) this.peerFailed(now, error);
     else this.end(error);

@@ -106,6 +106,20 @@ export class Driver {
     return this.input({ kind: "packet", peer: this.peer, lane: "reliable", frame });
   }
 
+  /** Pings sent to the server, the other packets left out. */
+  pinged(): Uint8Array[] {
+    const frames = this.take("send").map(({ frame }) => frame);
+    const type = (frame: Uint8Array) => codec.readMessageHeader(new PbfReader(frame)).type;
+    return frames.filter((frame) => type(frame) === MessageType.PING);
+  }
+
+  /** Two seconds without READY, then the echo of the PING that asks: a server of 2019. */
+  readyOf2019(): this {
+    const [frame] = this.pass(2_000).pinged();
+    assert.ok(frame, "a PING asks");
+    return this.input({ kind: "packet", peer: this.peer, lane: "reliable", frame });
+  }
+
   ready(alias: number, packet_limit = 16_384): this {
     return this.packet(codec.writeReadyMessage, {
       type: 32,

@@ -188,7 +188,7 @@ test("a long list is split below the packet limit, and ends with its last part",
 test("towards a 2019 server the whole set goes out at each change, and that is the answer", () => {
   const driver = new Driver();
   driver.input({ kind: "tick" }).one("dial");
-  driver.welcome(100, [7]).join(7).pass(2_000);
+  driver.welcome(100, [7]).join(7).readyOf2019();
   driver.sent();
   ask(driver, "subscribe", 1, ["a"]);
   ask(driver, "subscribe", 2, ["b"]);
