@@ -19,6 +19,10 @@ pub struct WelcomeMessage {
     pub available_servers: ::prost::alloc::vec::Vec<u64>,
     #[prost(enumeration = "Capability", repeated, tag = "16")]
     pub capabilities: ::prost::alloc::vec::Vec<i32>,
+    /// Shown at the next upgrade, it keeps the alias. Opaque, in characters that may stand in a
+    /// Sec-WebSocket-Protocol header.
+    #[prost(string, tag = "18")]
+    pub resume_token: ::prost::alloc::string::String,
 }
 /// Dialer to acceptor, by way of the coordinator: make me an offer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -92,6 +96,41 @@ pub struct ServerEntry {
     /// Other ways to reach it, as URLs.
     #[prost(string, repeated, tag = "5")]
     pub endpoints: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Server to coordinator: how it is doing. At once when its state changes, and regularly.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LoadMessage {
+    #[prost(enumeration = "MessageType", tag = "1")]
+    pub r#type: i32,
+    #[prost(enumeration = "ServerState", tag = "2")]
+    pub state: i32,
+    /// Clients now, and how many it takes.
+    #[prost(uint32, tag = "3")]
+    pub peers: u32,
+    #[prost(uint32, tag = "4")]
+    pub peers_max: u32,
+    /// Packets in and out, as an average since the report before.
+    #[prost(uint32, tag = "5")]
+    pub packets_per_s: u32,
+    /// Of the thread that forwards them, in thousandths, as an average since the report before.
+    #[prost(uint32, tag = "6")]
+    pub cpu_permille: u32,
+}
+/// Coordinator to the servers that a client contacted: its session has ended, so listen closely
+/// whether its peer is still there. A server passes it on to the peer that it is about, whose answer
+/// on any layer shows that it is; and which learns that its session has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerGoneMessage {
+    #[prost(enumeration = "MessageType", tag = "1")]
+    pub r#type: i32,
+    #[prost(uint64, tag = "2")]
+    pub alias: u64,
+}
+/// Coordinator to a session, last: another has shown the same resume token since. The token is void.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplacedMessage {
+    #[prost(enumeration = "MessageType", tag = "1")]
+    pub r#type: i32,
 }
 // --- packets: peers on a data channel ---
 
@@ -295,6 +334,15 @@ pub struct InterestMessage {
     #[prost(bool, tag = "6")]
     pub snapshot_end: bool,
 }
+/// Server to client, on the reliable channel: the server is about to go. Ask the coordinator for
+/// another one, at a random moment within the time given.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MigrateMessage {
+    #[prost(enumeration = "MessageType", tag = "1")]
+    pub r#type: i32,
+    #[prost(uint32, tag = "2")]
+    pub within_ms: u32,
+}
 /// Server to server, on the reliable channel: the coordinator lists the sender under another alias
 /// now, so this link is the link to that alias.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -328,6 +376,10 @@ pub enum MessageType {
     Unsubscribe = 35,
     Ack = 36,
     Interest = 37,
+    PeerGone = 38,
+    Replaced = 39,
+    Migrate = 40,
+    Load = 43,
     Renamed = 44,
 }
 impl MessageType {
@@ -358,6 +410,10 @@ impl MessageType {
             Self::Unsubscribe => "UNSUBSCRIBE",
             Self::Ack => "ACK",
             Self::Interest => "INTEREST",
+            Self::PeerGone => "PEER_GONE",
+            Self::Replaced => "REPLACED",
+            Self::Migrate => "MIGRATE",
+            Self::Load => "LOAD",
             Self::Renamed => "RENAMED",
         }
     }
@@ -385,6 +441,10 @@ impl MessageType {
             "UNSUBSCRIBE" => Some(Self::Unsubscribe),
             "ACK" => Some(Self::Ack),
             "INTEREST" => Some(Self::Interest),
+            "PEER_GONE" => Some(Self::PeerGone),
+            "REPLACED" => Some(Self::Replaced),
+            "MIGRATE" => Some(Self::Migrate),
+            "LOAD" => Some(Self::Load),
             "RENAMED" => Some(Self::Renamed),
             _ => None,
         }

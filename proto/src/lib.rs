@@ -36,5 +36,9 @@ pub const SUBPROTOCOL: &str = "webrtc-broker.1";
 /// A token may travel as a WebSocket subprotocol entry: this, then base64url without padding.
 pub const TOKEN_SUBPROTOCOL_PREFIX: &str = "token.";
 
+/// A resume token (the one in WELCOME) travels as a WebSocket subprotocol entry: this, then the
+/// token as it is.
+pub const RESUME_SUBPROTOCOL_PREFIX: &str = "resume.";
+
 /// WebSocket close codes of ours are this plus a [`Reason`]'s number.
 pub const CLOSE_CODE_BASE: u16 = 4000;

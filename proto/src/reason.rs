@@ -92,6 +92,8 @@ reasons! {
     19 Closed final "closed by its owner";
     /// The session sent faster than its queue is drained, or did not read.
     20 SessionQueueFull retry "the session did not keep up with what it was sent";
+    /// There is a hub already.
+    21 HubTaken retry "there is a hub already, and a star has one";
 
     // --- errors that close nothing ---
     /// A packet over the server's limit.

@@ -27,7 +27,7 @@ fn recode(name: &str, bytes: &[u8]) -> Vec<u8> {
         ServersMessage ServerEntry PingMessage SubscriptionMessage AuthMessage ReadyMessage
         TopicMessage TopicFwMessage TopicIdentityMessage TopicIdentityFwMessage SubscribeMessage
         UnsubscribeMessage SubscriptionEntry SubscriptionOptions AckMessage ErrorMessage
-        InterestMessage RenamedMessage
+        InterestMessage RenamedMessage LoadMessage PeerGoneMessage ReplacedMessage MigrateMessage
     )
 }
 

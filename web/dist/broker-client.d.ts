@@ -405,6 +405,11 @@ declare const REASONS: {
         readonly retryable: true;
         readonly text: "the session did not keep up with what it was sent";
     };
+    readonly 21: {
+        readonly name: "HubTaken";
+        readonly retryable: true;
+        readonly text: "there is a hub already, and a star has one";
+    };
     readonly 100: {
         readonly name: "PacketTooLarge";
         readonly retryable: false;

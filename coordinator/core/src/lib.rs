@@ -198,6 +198,7 @@ impl Coordinator {
             } else {
                 Vec::new()
             },
+            resume_token: String::new(),
         };
         self.stats.welcomes += 1;
         self.send(session, welcome.encode_to_vec().into());

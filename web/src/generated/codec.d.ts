@@ -23,6 +23,10 @@ export declare const MessageType: {
   readonly UNSUBSCRIBE: 35;
   readonly ACK: 36;
   readonly INTEREST: 37;
+  readonly PEER_GONE: 38;
+  readonly REPLACED: 39;
+  readonly MIGRATE: 40;
+  readonly LOAD: 43;
   readonly RENAMED: 44;
 };
 
@@ -70,6 +74,7 @@ export interface WelcomeMessage {
   alias: number;
   available_servers: number[];
   capabilities: number[];
+  resume_token: string;
 }
 export declare function readWelcomeMessage(pbf: PbfReader, end?: number): WelcomeMessage;
 export declare function writeWelcomeMessage(message: Partial<WelcomeMessage>, pbf: PbfWriter): void;
@@ -121,6 +126,30 @@ export interface ServerEntry {
 }
 export declare function readServerEntry(pbf: PbfReader, end?: number): ServerEntry;
 export declare function writeServerEntry(message: Partial<ServerEntry>, pbf: PbfWriter): void;
+
+export interface LoadMessage {
+  type: number;
+  state: number;
+  peers: number;
+  peers_max: number;
+  packets_per_s: number;
+  cpu_permille: number;
+}
+export declare function readLoadMessage(pbf: PbfReader, end?: number): LoadMessage;
+export declare function writeLoadMessage(message: Partial<LoadMessage>, pbf: PbfWriter): void;
+
+export interface PeerGoneMessage {
+  type: number;
+  alias: number;
+}
+export declare function readPeerGoneMessage(pbf: PbfReader, end?: number): PeerGoneMessage;
+export declare function writePeerGoneMessage(message: Partial<PeerGoneMessage>, pbf: PbfWriter): void;
+
+export interface ReplacedMessage {
+  type: number;
+}
+export declare function readReplacedMessage(pbf: PbfReader, end?: number): ReplacedMessage;
+export declare function writeReplacedMessage(message: Partial<ReplacedMessage>, pbf: PbfWriter): void;
 
 export interface PingMessage {
   type: number;
@@ -263,6 +292,13 @@ export interface InterestMessage {
 }
 export declare function readInterestMessage(pbf: PbfReader, end?: number): InterestMessage;
 export declare function writeInterestMessage(message: Partial<InterestMessage>, pbf: PbfWriter): void;
+
+export interface MigrateMessage {
+  type: number;
+  within_ms: number;
+}
+export declare function readMigrateMessage(pbf: PbfReader, end?: number): MigrateMessage;
+export declare function writeMigrateMessage(message: Partial<MigrateMessage>, pbf: PbfWriter): void;
 
 export interface RenamedMessage {
   type: number;

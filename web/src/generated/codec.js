@@ -22,6 +22,10 @@ export const MessageType = {
     "UNSUBSCRIBE": 35,
     "ACK": 36,
     "INTEREST": 37,
+    "PEER_GONE": 38,
+    "REPLACED": 39,
+    "MIGRATE": 40,
+    "LOAD": 43,
     "RENAMED": 44
 };
 
@@ -71,13 +75,14 @@ export function writeMessageHeader(obj, pbf) {
 }
 
 export function readWelcomeMessage(pbf, end) {
-    const obj = {type: 0, alias: 0, available_servers: [], capabilities: []};
+    const obj = {type: 0, alias: 0, available_servers: [], capabilities: [], resume_token: ""};
     let field;
     while ((field = pbf.nextField(end))) {
         if (field === 1) obj.type = pbf.readVarint();
         else if (field === 2) obj.alias = pbf.readVarint();
         else if (field === 3) pbf.readPackedVarint(obj.available_servers);
         else if (field === 16) pbf.readPackedVarint(obj.capabilities);
+        else if (field === 18) obj.resume_token = pbf.readString();
     }
     return obj;
 }
@@ -86,6 +91,7 @@ export function writeWelcomeMessage(obj, pbf) {
     if (obj.alias) pbf.writeVarintField(2, obj.alias);
     if (obj.available_servers) pbf.writePackedVarint(3, obj.available_servers);
     if (obj.capabilities) pbf.writePackedVarint(16, obj.capabilities);
+    if (obj.resume_token) pbf.writeStringField(18, obj.resume_token);
 }
 
 export function readConnectMessage(pbf, end) {
@@ -182,6 +188,54 @@ export function writeServerEntry(obj, pbf) {
     if (obj.region) pbf.writeStringField(3, obj.region);
     if (obj.state) pbf.writeVarintField(4, obj.state);
     if (obj.endpoints) for (const item of obj.endpoints) pbf.writeStringField(5, item);
+}
+
+export function readLoadMessage(pbf, end) {
+    const obj = {type: 0, state: 0, peers: 0, peers_max: 0, packets_per_s: 0, cpu_permille: 0};
+    let field;
+    while ((field = pbf.nextField(end))) {
+        if (field === 1) obj.type = pbf.readVarint();
+        else if (field === 2) obj.state = pbf.readVarint();
+        else if (field === 3) obj.peers = pbf.readVarint();
+        else if (field === 4) obj.peers_max = pbf.readVarint();
+        else if (field === 5) obj.packets_per_s = pbf.readVarint();
+        else if (field === 6) obj.cpu_permille = pbf.readVarint();
+    }
+    return obj;
+}
+export function writeLoadMessage(obj, pbf) {
+    if (obj.type) pbf.writeVarintField(1, obj.type);
+    if (obj.state) pbf.writeVarintField(2, obj.state);
+    if (obj.peers) pbf.writeVarintField(3, obj.peers);
+    if (obj.peers_max) pbf.writeVarintField(4, obj.peers_max);
+    if (obj.packets_per_s) pbf.writeVarintField(5, obj.packets_per_s);
+    if (obj.cpu_permille) pbf.writeVarintField(6, obj.cpu_permille);
+}
+
+export function readPeerGoneMessage(pbf, end) {
+    const obj = {type: 0, alias: 0};
+    let field;
+    while ((field = pbf.nextField(end))) {
+        if (field === 1) obj.type = pbf.readVarint();
+        else if (field === 2) obj.alias = pbf.readVarint();
+    }
+    return obj;
+}
+export function writePeerGoneMessage(obj, pbf) {
+    if (obj.type) pbf.writeVarintField(1, obj.type);
+    if (obj.alias) pbf.writeVarintField(2, obj.alias);
+}
+
+export function readReplacedMessage(pbf, end) {
+    const obj = {type: 0};
+    let field;
+    while ((field = pbf.nextField(end))) {
+        if (field === 1) obj.type = pbf.readVarint();
+    }
+    return obj;
+}
+export function writeReplacedMessage(obj, pbf) {
+    if (obj.type) pbf.writeVarintField(1, obj.type);
 }
 
 export function readPingMessage(pbf, end) {
@@ -462,6 +516,20 @@ export function writeInterestMessage(obj, pbf) {
     if (obj.remove) for (const item of obj.remove) pbf.writeStringField(4, item);
     if (obj.snapshot_begin) pbf.writeBooleanField(5, obj.snapshot_begin);
     if (obj.snapshot_end) pbf.writeBooleanField(6, obj.snapshot_end);
+}
+
+export function readMigrateMessage(pbf, end) {
+    const obj = {type: 0, within_ms: 0};
+    let field;
+    while ((field = pbf.nextField(end))) {
+        if (field === 1) obj.type = pbf.readVarint();
+        else if (field === 2) obj.within_ms = pbf.readVarint();
+    }
+    return obj;
+}
+export function writeMigrateMessage(obj, pbf) {
+    if (obj.type) pbf.writeVarintField(1, obj.type);
+    if (obj.within_ms) pbf.writeVarintField(2, obj.within_ms);
 }
 
 export function readRenamedMessage(pbf, end) {

@@ -101,6 +101,11 @@ export const REASONS = {
     retryable: true,
     text: "the session did not keep up with what it was sent",
   },
+  21: {
+    name: "HubTaken",
+    retryable: true,
+    text: "there is a hub already, and a star has one",
+  },
   100: {
     name: "PacketTooLarge",
     retryable: false,

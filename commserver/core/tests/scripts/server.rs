@@ -117,6 +117,7 @@ impl Server {
             alias,
             available_servers: listed.to_vec(),
             capabilities: frame::capabilities(true),
+            ..WelcomeMessage::default()
         });
     }
 
