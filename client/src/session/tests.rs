@@ -237,6 +237,7 @@ fn welcome(alias: u64, servers: &[u64]) -> WelcomeMessage {
         alias,
         available_servers: servers.to_vec(),
         capabilities: vec![Capability::Requests.into()],
+        ..WelcomeMessage::default()
     }
 }
 

@@ -165,6 +165,7 @@ impl World {
             alias,
             available_servers: self.sessions.keys().copied().collect(),
             capabilities: frame::capabilities(true),
+            ..WelcomeMessage::default()
         });
         self.signal(node, welcome);
         let entry = |&alias: &u64| ServerEntry {
