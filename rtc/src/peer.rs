@@ -159,21 +159,24 @@ impl Peer {
 
     fn handle_tick(&mut self, now: Instant) {
         self.layers.handle_tick();
-        if now >= self.deadline() {
-            self.layers.end(if self.layers.is_open() {
-                CloseReason::IdleTimeout
-            } else {
-                CloseReason::HandshakeTimeout
-            });
+        let (deadline, reason) = self.end_of_patience();
+        if now >= deadline {
+            self.layers.end(reason);
         }
     }
 
-    /// The handshake's while it lasts, then that of silence.
-    fn deadline(&self) -> Instant {
-        if self.layers.is_open() {
-            self.layers.heard() + self.life.idle_timeout
+    /// The handshake's deadline while it lasts, then that of silence; or sooner, when traffic is
+    /// expected.
+    fn end_of_patience(&self) -> (Instant, CloseReason) {
+        let (deadline, reason) = if self.layers.is_open() {
+            let deadline = self.layers.heard() + self.life.idle_timeout;
+            (deadline, CloseReason::IdleTimeout)
         } else {
-            self.life.handshake_deadline
+            (self.life.handshake_deadline, CloseReason::HandshakeTimeout)
+        };
+        match self.layers.expected_by() {
+            Some(expected) if expected < deadline => (expected, CloseReason::IdleTimeout),
+            _ => (deadline, reason),
         }
     }
 
@@ -208,8 +211,9 @@ impl Peer {
         if self.life.closed {
             return None;
         }
+        let (deadline, _) = self.end_of_patience();
         let layers = self.layers.deadline();
-        Some(layers.map_or(self.deadline(), |layers| layers.min(self.deadline())))
+        Some(layers.map_or(deadline, |layers| layers.min(deadline)))
     }
 
     /// The peer's counters.
@@ -262,5 +266,17 @@ impl Peer {
     pub fn set_idle_timeout(&mut self, now: Instant, timeout: Duration) {
         self.layers.set_now(now);
         self.life.idle_timeout = timeout;
+    }
+
+    /// Closes the peer as [`CloseReason::IdleTimeout`] unless something authenticated (a
+    /// connectivity or consent check, a DTLS record) comes from now on within that time: for an
+    /// owner who has a reason to doubt that anybody is there still. Whatever comes ends the doubt.
+    /// Asked again meanwhile, the earlier of both deadlines holds, and neither outlasts the idle
+    /// timeout.
+    pub fn expect_traffic(&mut self, now: Instant, within: Duration) {
+        if !self.life.closed {
+            self.layers.set_now(now);
+            self.layers.expect_by(now + within);
+        }
     }
 }

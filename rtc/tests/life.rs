@@ -133,6 +133,118 @@ fn a_shorter_idle_timeout_counts_from_the_last_sign_of_life() {
     assert!(pair.told[DIALER].closed.is_empty());
 }
 
+const WITHIN: Duration = Duration::from_secs(2);
+
+fn expect_traffic(pair: &mut Pair, within: Duration) {
+    let now = pair.now;
+    pair.peers[ACCEPTOR].expect_traffic(now, within);
+}
+
+/// A pair whose acceptor hears nothing any more; a moment later, so that it is not yet late.
+fn cut_off(seed: u64) -> Pair {
+    let mut pair = Pair::connected(seed, LOSSLESS);
+    pair.run_for(Duration::from_secs(30));
+    pair.drop = Box::new(|from, _| from == DIALER);
+    pair.run_for(LOSSLESS.delay);
+    pair
+}
+
+#[test]
+fn expected_traffic_that_does_not_come_closes_at_its_deadline() {
+    let mut pair = cut_off(12);
+    expect_traffic(&mut pair, WITHIN);
+    pair.run_for(WITHIN - Duration::from_nanos(1));
+    assert!(pair.told[ACCEPTOR].closed.is_empty(), "one moment before");
+    pair.run_for(Duration::from_nanos(1));
+    assert_eq!(pair.told[ACCEPTOR].closed, [CloseReason::IdleTimeout]);
+    pair.run_for(LOSSLESS.delay);
+    assert_eq!(
+        pair.told[DIALER].closed,
+        [CloseReason::Remote],
+        "it was there, and is told"
+    );
+}
+
+/// What counts is not what the traffic is, but that it is authenticated: a check alone, and a DTLS
+/// record alone, end the doubt; whatever a stranger sends does not.
+#[test]
+fn authenticated_traffic_ends_the_doubt_and_other_traffic_does_not() {
+    for (name, first, packet) in [("checks", 0..=3_u8, false), ("records", 20..=63, true)] {
+        let mut pair = cut_off(13);
+        expect_traffic(&mut pair, Duration::from_secs(4));
+        pair.drop = Box::new(move |from, datagram| from == DIALER && !first.contains(&datagram[0]));
+        if packet {
+            let bytes = Bytes::from_static(b"here I am");
+            pair.send(DIALER, Lane::Unreliable, &bytes).unwrap();
+        }
+        pair.run_for(Duration::from_secs(4));
+        assert!(pair.told[ACCEPTOR].closed.is_empty(), "{name}");
+        pair.drop = Box::new(|_, _| false);
+        pair.run_for(Duration::from_secs(60));
+        assert!(pair.told[ACCEPTOR].closed.is_empty(), "{name}: for good");
+    }
+
+    let mut pair = cut_off(13);
+    expect_traffic(&mut pair, WITHIN);
+    let [local, remote] = addrs();
+    for first in 0..=255 {
+        let mut bytes = [first; 100];
+        bytes[1] = 0;
+        let from_the_peers_own_address = Input::Datagram {
+            local,
+            remote,
+            bytes: &bytes,
+        };
+        pair.input(ACCEPTOR, from_the_peers_own_address);
+    }
+    pair.run_for(WITHIN);
+    assert_eq!(pair.told[ACCEPTOR].closed, [CloseReason::IdleTimeout]);
+}
+
+#[test]
+fn expected_again_the_earlier_deadline_holds() {
+    for (again, closes_after) in [
+        (Duration::from_secs(60), WITHIN),
+        (
+            Duration::from_millis(500),
+            Duration::from_secs(1) + Duration::from_millis(500),
+        ),
+    ] {
+        let mut pair = cut_off(14);
+        let start = pair.now;
+        expect_traffic(&mut pair, WITHIN);
+        pair.run_for(Duration::from_secs(1));
+        expect_traffic(&mut pair, again);
+        pair.run(WITHIN, |pair| !pair.told[ACCEPTOR].closed.is_empty());
+        assert_eq!(pair.now - start, closes_after);
+    }
+}
+
+/// The idle timeout stays the longest silence: what is expected later than that changes nothing.
+#[test]
+fn expected_traffic_does_not_lengthen_the_idle_timeout() {
+    let mut pair = cut_off(15);
+    let (cut, mut heard) = (pair.now, pair.now - Duration::from_secs(4));
+    expect_traffic(&mut pair, Duration::from_secs(3600));
+    pair.run(Duration::from_secs(60), |pair| {
+        !pair.told[ACCEPTOR].closed.is_empty()
+    });
+    heard += Config::IDLE_TIMEOUT;
+    assert!((heard..=cut + Config::IDLE_TIMEOUT).contains(&pair.now));
+}
+
+/// Before the lanes are open it holds too, and is no handshake that took too long.
+#[test]
+fn expected_traffic_holds_during_the_handshake() {
+    let mut pair = Pair::new(16, LOSSLESS);
+    pair.drop = Box::new(|_, _| true);
+    expect_traffic(&mut pair, WITHIN);
+    pair.run_for(WITHIN);
+    assert_eq!(pair.told[ACCEPTOR].closed, [CloseReason::IdleTimeout]);
+    pair.run_for(Config::HANDSHAKE_TIMEOUT);
+    assert_eq!(pair.told[DIALER].closed, [CloseReason::HandshakeTimeout]);
+}
+
 #[test]
 fn a_handshake_that_does_not_complete_times_out() {
     let mut pair = Pair::new(7, LOSSLESS);

@@ -51,6 +51,19 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whose it is.
+    #[must_use]
+    pub const fn peer(&self) -> PeerKey {
+        let (Self::Signal { peer, .. }
+        | Self::LaneOpen { peer, .. }
+        | Self::Packet { peer, .. }
+        | Self::SlowConsumer { peer, .. }
+        | Self::Closed { peer, .. }) = self;
+        *peer
+    }
+}
+
 /// The owner's logic, on the shard's own task. Nothing here may block or be slow: every peer of the
 /// shard waits. What it sends leaves at the end of the pass.
 pub trait Handler: Send + 'static {

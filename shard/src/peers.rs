@@ -165,6 +165,17 @@ impl Peers {
         }
     }
 
+    /// Closes a peer as [`rtc_peer::CloseReason::IdleTimeout`] unless something authenticated (a
+    /// consent check, a DTLS record) comes from it from now on within that time. Asked again
+    /// meanwhile, the earlier deadline holds. For one who has a reason to doubt that anybody is
+    /// there still.
+    pub fn expect_traffic(&mut self, now: Instant, key: PeerKey, within: Duration) {
+        if let Some((index, seat)) = self.seats.find(key) {
+            seat.peer.expect_traffic(now, within);
+            self.touch(index);
+        }
+    }
+
     /// Lets a peer's outboxes hold this many times the configured limits: for one that stands for
     /// many, as a server does for its clients.
     pub fn scale_outboxes(&mut self, key: PeerKey, times: usize) {

@@ -56,6 +56,8 @@ struct Progress {
     open: bool,
     /// When something authenticated came last.
     heard: Instant,
+    /// By when something authenticated is to come, if somebody asked for it and nothing has since.
+    expected_by: Option<Instant>,
     /// Why the peer is to close.
     ending: Option<CloseReason>,
 }
@@ -86,6 +88,7 @@ impl Layers {
             progress: Progress {
                 open: false,
                 heard: now,
+                expected_by: None,
                 ending: None,
             },
             stats: Stats::default(),
@@ -126,7 +129,7 @@ impl Layers {
         self.stats.datagrams_received += 1;
         match Kind::of(bytes) {
             Kind::Stun if self.agent.handle(self.now, path, bytes) => {
-                self.progress.heard = self.now;
+                self.note_heard();
                 self.follow_agent();
             }
             Kind::Stun => self.stats.dropped_stun += 1,
@@ -155,9 +158,15 @@ impl Layers {
         dtls.handle(self.now, bytes);
         if self.follow_dtls() {
             self.agent.heard(self.now, path);
-            self.progress.heard = self.now;
+            self.note_heard();
             self.follow_agent();
         }
+    }
+
+    /// Something authenticated came.
+    fn note_heard(&mut self) {
+        self.progress.heard = self.now;
+        self.progress.expected_by = None;
     }
 
     pub(super) fn handle_tick(&mut self) {
@@ -437,6 +446,17 @@ impl Layers {
 
     pub(super) fn heard(&self) -> Instant {
         self.progress.heard
+    }
+
+    /// The earliest of what was asked for stays.
+    pub(super) fn expect_by(&mut self, deadline: Instant) {
+        let expected = self.progress.expected_by;
+        self.progress.expected_by =
+            Some(expected.map_or(deadline, |earlier| earlier.min(deadline)));
+    }
+
+    pub(super) fn expected_by(&self) -> Option<Instant> {
+        self.progress.expected_by
     }
 
     pub(super) fn buffered_bytes(&self, lane: Lane) -> usize {

@@ -9,12 +9,13 @@ use rtc_peer::{Certificate, CloseReason, SignalKind};
 use super::*;
 use crate::{batch::Batch, handler::Event, socket::Datagram};
 
+mod network;
+mod silence;
+
 const PEERS_MAX: usize = 4;
 
 fn peers() -> Peers {
-    static CERTIFICATE: std::sync::OnceLock<Certificate> = std::sync::OnceLock::new();
-    let certificate = CERTIFICATE.get_or_init(|| Certificate::generate().unwrap());
-    let mut config = Config::new(certificate.clone(), 1);
+    let mut config = network::config(1);
     config.peers_max = PEERS_MAX;
     let local = ([127, 0, 0, 1], 7000).into();
     Peers::new(config, vec![local], Arc::default())
@@ -29,6 +30,7 @@ enum Step {
     Signal(usize, SignalKind, Vec<u8>),
     Datagram(u16, Vec<u8>),
     IdleTimeout(usize, u64),
+    ExpectTraffic(usize, u64),
     Wait(u64),
     /// Part of a pass: this many events, then perhaps a flush.
     Poll(usize, bool),
@@ -53,6 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..20, kind, bytes()).prop_map(|(k, kind, data)| Step::Signal(k, kind, data)),
         2 => (any::<u16>(), bytes()).prop_map(|(port, bytes)| Step::Datagram(port, bytes)),
         1 => (0usize..20, 0u64..30).prop_map(|(k, s)| Step::IdleTimeout(k, s)),
+        1 => (0usize..20, 0u64..30).prop_map(|(k, s)| Step::ExpectTraffic(k, s)),
         2 => (0u64..20).prop_map(Step::Wait),
         4 => (0usize..6, any::<bool>()).prop_map(|(events, flush)| Step::Poll(events, flush)),
     ]
@@ -72,12 +75,10 @@ impl Lives {
     }
 
     fn note(&mut self, event: &Event) -> Result<(), TestCaseError> {
-        let (Event::Signal { peer, .. }
-        | Event::LaneOpen { peer, .. }
-        | Event::Packet { peer, .. }
-        | Event::SlowConsumer { peer, .. }
-        | Event::Closed { peer, .. }) = event;
-        let end = self.ends.get_mut(peer).expect("a peer that was opened");
+        let end = self
+            .ends
+            .get_mut(&event.peer())
+            .expect("a peer that was opened");
         prop_assert_eq!(*end, None, "{:?} after the end", event);
         if let Event::Closed { reason, .. } = event {
             *end = Some(*reason);
@@ -143,6 +144,11 @@ fn take_step(
         Step::IdleTimeout(n, seconds) => {
             if let Some(key) = lives.key(n) {
                 peers.set_idle_timeout(*now, key, Duration::from_secs(seconds));
+            }
+        }
+        Step::ExpectTraffic(n, seconds) => {
+            if let Some(key) = lives.key(n) {
+                peers.expect_traffic(*now, key, Duration::from_secs(seconds));
             }
         }
         Step::Wait(seconds) => {

@@ -40,15 +40,11 @@ impl Handler for Routes {
     type Command = Command;
 
     fn handle_event(&mut self, now: Instant, event: Event, peers: &mut Peers) {
-        let (Event::Signal { peer, .. }
-        | Event::LaneOpen { peer, .. }
-        | Event::Packet { peer, .. }
-        | Event::SlowConsumer { peer, .. }
-        | Event::Closed { peer, .. }) = &event;
+        let peer = event.peer();
         if self.close_on_packet && matches!(event, Event::Packet { .. }) {
-            peers.close(now, *peer);
+            peers.close(now, peer);
         }
-        let route = self.channels.get(peer).expect("a peer that was opened");
+        let route = self.channels.get(&peer).expect("a peer that was opened");
         match route.try_send(event) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             Err(error) => panic!("the test reads too slowly: {error}"),
