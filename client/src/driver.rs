@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     endpoint::Endpoint,
     session::{Event, Input, Output, PeerId, Session, SignalKind},
-    signalling::{self, Order},
+    signalling::{self, Manner, Order},
 };
 
 /// Who uses a session. All methods run on the session's own task and must not block; what they ask
@@ -101,7 +101,7 @@ pub fn start<A: App>(
 ) -> Result<Running<A::Command>, crate::ConnectError> {
     let seed = endpoint.next_seed();
     let signalling = config.signalling();
-    signalling.request(true)?;
+    signalling.request(Manner::Ours { resume: None })?;
     let (orders, order_queue) = mpsc::channel(ORDERS_MAX);
     let stop = CancellationToken::new();
     let driver = Driver {
@@ -219,7 +219,7 @@ impl<A: App> Driver<A> {
                         self.session.handle_input(now, Input::Congested { peer });
                     }
                 }
-                Output::Dial { socket } => self.order(now, Order::Dial(socket)),
+                Output::Dial { socket, resume } => self.order(now, Order::Dial(socket, resume)),
                 Output::HangUp { socket } => self.order(now, Order::HangUp(socket)),
                 Output::Signal { socket, bytes } => self.order(now, Order::Signal(socket, bytes)),
                 Output::OpenPeer { peer } => self.open(now, peer, peers),
@@ -259,7 +259,7 @@ impl<A: App> Driver<A> {
     /// socket is stuck, and the session is told that it is gone.
     fn order(&mut self, now: Instant, order: Order) {
         let socket = match order {
-            Order::Dial(socket) | Order::HangUp(socket) | Order::Signal(socket, _) => socket,
+            Order::Dial(socket, _) | Order::HangUp(socket) | Order::Signal(socket, _) => socket,
         };
         if self.orders.try_send(order).is_err() {
             let reason = Some(Reason::SessionQueueFull);

@@ -11,6 +11,7 @@ mod config;
 mod event;
 mod link;
 mod outgoing;
+mod secret;
 mod signalling;
 mod stats;
 mod subscriptions;
@@ -32,6 +33,7 @@ pub use event::{
 use link::{Link, Phase};
 use outgoing::Outgoing;
 pub use outgoing::{PublishError, Published};
+pub use secret::Secret;
 use signalling::{Servers, Signalling};
 pub use stats::{Dropped, Stats};
 pub use subscriptions::RequestRefused;
@@ -46,7 +48,7 @@ use timers::{Timer, Timers};
 ///
 /// let now = Instant::now();
 /// let mut session = Session::new(now, Config::default());
-/// let Some(Output::Dial { socket }) = session.poll_output() else { panic!("it dials first") };
+/// let Some(Output::Dial { socket, .. }) = session.poll_output() else { panic!("it dials first") };
 /// session.handle_input(now, Input::SignallingOpened { socket });
 /// while let Some(output) = session.poll_output() {
 ///     // Do it.
@@ -60,6 +62,8 @@ pub struct Session {
     timers: Timers,
     backoff: Backoff,
     signalling: Signalling,
+    /// What the last WELCOME gave us to come back with.
+    resume: Option<Secret>,
     servers: Servers,
     link: Option<Link>,
     heard: Instant,
@@ -104,6 +108,7 @@ impl Session {
             timers: Timers::default(),
             backoff: Backoff::new(config.backoff, config.seed),
             signalling: Signalling::Down,
+            resume: None,
             servers: Servers::default(),
             link: None,
             heard: now,
@@ -242,7 +247,6 @@ impl Session {
                 Timer::Connect => self.fail_attempt(now, Reason::HandshakeTimeout),
                 Timer::Ready => self.ask_silent_server(now),
                 Timer::Ping => self.ping(now),
-                Timer::Settled => self.backoff.reset(),
             }
         }
         while let Some(answer) = self.subscriptions.take_overdue(now) {

@@ -9,7 +9,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderValue, StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
-use proto::{Reason, SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX, limits};
+use proto::{RESUME_SUBPROTOCOL_PREFIX, Reason, SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX, limits};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_tungstenite::{
@@ -25,7 +25,7 @@ use tokio_tungstenite::{
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::session::{Input, SocketId};
+use crate::session::{Input, Secret, SocketId};
 
 /// Where the coordinator is and how to talk to it.
 #[derive(Debug, Clone)]
@@ -59,9 +59,18 @@ impl Default for Timeouts {
 /// What the session wants of the socket.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Dial(SocketId),
+    Dial(SocketId, Option<Secret>),
     HangUp(SocketId),
     Signal(SocketId, Bytes),
+}
+
+/// How to knock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Manner<'a> {
+    /// With our subprotocol, and with the resume token if there is one.
+    Ours { resume: Option<&'a Secret> },
+    /// As in 2019.
+    Plain,
 }
 
 /// A URL that is no coordinator's.
@@ -75,9 +84,9 @@ pub struct BadUrl {
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 impl Config {
-    /// The upgrade request, with the token where a URL's log does not show it; or, for a
+    /// The upgrade request, with the tokens where a URL's log does not show them; or, for a
     /// coordinator of 2019, without a word of ours.
-    pub(crate) fn request(&self, ours: bool) -> Result<Request, BadUrl> {
+    pub(crate) fn request(&self, manner: Manner<'_>) -> Result<Request, BadUrl> {
         let bad = |problem| BadUrl {
             url: self.coordinator.clone(),
             problem,
@@ -95,17 +104,23 @@ impl Config {
             .as_str()
             .into_client_request()
             .map_err(|_| bad("it has no host, or is otherwise malformed"))?;
-        if !ours {
+        let Manner::Ours { resume } = manner else {
             return Ok(request);
-        }
+        };
         let mut offered = SUBPROTOCOL.to_owned();
         if let Some(token) = &self.token {
             offered += ", ";
             offered += TOKEN_SUBPROTOCOL_PREFIX;
             BASE64_URL_SAFE_NO_PAD.encode_string(token.expose_secret(), &mut offered);
         }
+        let mut offered = offered.into_bytes();
+        if let Some(resume) = resume {
+            offered.extend_from_slice(b", ");
+            offered.extend_from_slice(RESUME_SUBPROTOCOL_PREFIX.as_bytes());
+            offered.extend_from_slice(resume.expose());
+        }
         let mut offered = HeaderValue::try_from(offered).map_err(|_| bad("bad subprotocol"))?;
-        offered.set_sensitive(self.token.is_some());
+        offered.set_sensitive(self.token.is_some() || resume.is_some());
         request
             .headers_mut()
             .insert(SEC_WEBSOCKET_PROTOCOL, offered);
@@ -166,9 +181,9 @@ impl Line {
         orders: &mut mpsc::Receiver<Order>,
     ) -> Option<Input> {
         match order {
-            Order::Dial(socket) => {
+            Order::Dial(socket, resume) => {
                 self.hang_up().await;
-                self.dial(socket, orders).await
+                self.dial(socket, resume.as_ref(), orders).await
             }
             Order::HangUp(socket) => {
                 if matches!(&self.socket, Some((open, _)) if *open == socket) {
@@ -184,10 +199,11 @@ impl Line {
     async fn dial(
         &mut self,
         socket: SocketId,
+        resume: Option<&Secret>,
         orders: &mut mpsc::Receiver<Order>,
     ) -> Option<Input> {
         let closed = |reason| Some(Input::SignallingClosed { socket, reason });
-        let dialed = timeout(self.config.timeouts.dial, open(&self.config));
+        let dialed = timeout(self.config.timeouts.dial, open(&self.config, resume));
         // While this socket is not open, the only order there can be is to leave it.
         let left = async {
             loop {
@@ -269,19 +285,19 @@ impl Line {
 }
 
 /// Opens the socket; a second time, without the subprotocol, when the first answer ignores it.
-async fn open(config: &Config) -> Result<Socket, tungstenite::Error> {
+async fn open(config: &Config, resume: Option<&Secret>) -> Result<Socket, tungstenite::Error> {
     let ignored = ProtocolError::SecWebSocketSubProtocolError(SubProtocolError::NoSubProtocol);
-    match connect(config, true).await {
+    match connect(config, Manner::Ours { resume }).await {
         Err(tungstenite::Error::Protocol(error)) if error == ignored => {
-            connect(config, false).await
+            connect(config, Manner::Plain).await
         }
         opened => opened,
     }
 }
 
-async fn connect(config: &Config, ours: bool) -> Result<Socket, tungstenite::Error> {
+async fn connect(config: &Config, manner: Manner<'_>) -> Result<Socket, tungstenite::Error> {
     // The URL was checked when the client was made.
-    let request = config.request(ours).map_err(|_| UrlError::NoHostName)?;
+    let request = config.request(manner).map_err(|_| UrlError::NoHostName)?;
     let opened = connect_async_with_config(request, Some(web_socket_config()), true).await;
     opened.map(|(stream, _)| stream)
 }

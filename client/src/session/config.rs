@@ -62,7 +62,8 @@ pub struct Backoff {
     pub first: Duration,
     /// Longest wait of all. 15 s.
     pub max: Duration,
-    /// A peer that lived this long resets the series. 5 s.
+    /// The loss of a peer or a socket that lived this long starts the series anew: the first
+    /// try comes soon. 5 s.
     pub reset_after: Duration,
 }
 

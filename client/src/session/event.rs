@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use proto::{ErrorMessage, Lane, Reason};
 
+use super::Secret;
+
 /// One signalling socket of a session, counted from 1. Inputs about an older one are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u64);
@@ -104,6 +106,9 @@ pub enum Output {
     Dial {
         /// Its name from now on.
         socket: SocketId,
+        /// The resume token to show, so that the alias is kept. In characters that may stand in a
+        /// `Sec-WebSocket-Protocol` header.
+        resume: Option<Secret>,
     },
     /// Close the signalling socket, or stop opening it. No answer is needed.
     HangUp {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proto::{
-    AckMessage, AuthMessage, ErrorMessage, Lane, Message as _, MessageType, PingMessage,
-    ReadyMessage, Reason, Role, frame, limits, peek,
+    AckMessage, AuthMessage, ErrorMessage, Lane, Message as _, MessageType, PeerGoneMessage,
+    PingMessage, ReadyMessage, Reason, Role, frame, limits, peek,
 };
 
 use super::{
@@ -49,6 +49,8 @@ pub(super) struct Link {
     /// When the one was sent that is not echoed yet.
     pinged: Option<Instant>,
     pub(super) rtt: Option<Duration>,
+    /// When the server took us in.
+    ready_at: Option<Instant>,
 }
 
 impl Link {
@@ -65,6 +67,7 @@ impl Link {
             pings: 0,
             pinged: None,
             rtt: None,
+            ready_at: None,
         }
     }
 
@@ -133,6 +136,12 @@ impl Session {
             Ok(MessageType::Ping) if phase >= Phase::Authenticating => {
                 PingMessage::decode(&bytes[..]).is_ok_and(|ping| self.handle_echo(now, ping.time))
             }
+            Ok(MessageType::PeerGone) if phase == Phase::Ready => {
+                PeerGoneMessage::decode(&bytes[..]).is_ok_and(|gone| {
+                    self.handle_peer_gone(now, gone.alias);
+                    true
+                })
+            }
             _ => {
                 self.stats.dropped.unexpected += 1;
                 return;
@@ -169,6 +178,7 @@ impl Session {
             return;
         };
         link.phase = Phase::Ready;
+        link.ready_at = Some(now);
         link.speaks_ours = ready.is_some();
         link.packet_bytes_max = ready.map_or(limits::PACKET_BYTES_MAX_2019, packet_bytes_max);
         if let Some(ready) = ready
@@ -182,8 +192,6 @@ impl Session {
         };
         self.timers.stop(Timer::Connect);
         self.timers.stop(Timer::Ready);
-        self.timers
-            .set(Timer::Settled, now + self.config.backoff.reset_after);
         self.servers.clear();
         self.stats.connects += 1;
         self.emit(connected);
@@ -238,19 +246,60 @@ impl Session {
 
     /// The peer is gone, or as good as gone.
     fn lose_link(&mut self, now: Instant, reason: Reason, least: Duration) {
-        if !matches!(&self.link, Some(link) if link.phase == Phase::Ready) {
-            return self.fail_attempt(now, reason);
+        if reason == Reason::Replaced {
+            return self.yield_alias(now, least);
         }
+        let Some(ready_at) = self.link.as_ref().and_then(|link| link.ready_at) else {
+            return self.fail_attempt(now, reason);
+        };
         self.stats.disconnects += 1;
         self.note_failed_server();
         self.drop_link();
         self.emit(Event::Disconnected { reason });
-        // The servers that WELCOME named are as old as the session: ask again.
+        if self.signalling.awaits_welcome() && least.is_zero() {
+            // It will name servers that are alive now.
+            return;
+        }
+        // The servers that the last WELCOME named are as old as it is: ask again.
+        self.forgive(now, ready_at);
         self.retry(now, reason, least);
     }
 
+    /// Somebody else goes on under our alias: the token is void, and so is all that we have by it.
+    pub(super) fn yield_alias(&mut self, now: Instant, least: Duration) {
+        let reason = Reason::Replaced;
+        self.resume = None;
+        match self.link.as_ref().map(|link| link.phase) {
+            Some(Phase::Ready) => {
+                self.stats.disconnects += 1;
+                self.drop_link();
+                self.emit(Event::Disconnected { reason });
+            }
+            Some(_) => {
+                self.stats.attempts_failed += 1;
+                self.drop_link();
+            }
+            None => {}
+        }
+        self.retry(now, reason, least);
+    }
+
+    /// The coordinator has told the server that a session has ended.
+    fn handle_peer_gone(&mut self, now: Instant, gone: u64) {
+        let about_us = matches!(&self.link, Some(link) if link.alias == gone);
+        if !about_us {
+            self.stats.dropped.unexpected += 1;
+        } else if self.signalling.is_old_session_of(gone, now) {
+            // What we take for the signalling socket is none.
+            self.redial(now);
+        } else {
+            // The session before this one, or the way back is under way already.
+            self.stats.dropped.stale += 1;
+        }
+    }
+
     pub(super) fn drop_link(&mut self) {
-        for timer in [Timer::Connect, Timer::Ready, Timer::Ping, Timer::Settled] {
+        for timer in [Timer::Connect, Timer::Ready, Timer::Ping] {
             self.timers.stop(timer);
         }
         if let Some(Link {
@@ -382,6 +431,11 @@ impl Session {
         let Some(packet) = peek::ForwardPacket::decode(bytes) else {
             return false;
         };
+        if matches!(&self.link, Some(link) if link.alias == packet.from_alias) {
+            // Published on the server before this one, and come here by way of this one's link.
+            self.stats.dropped.own_echo += 1;
+            return true;
+        }
         let topic = if packet.topic.is_empty() {
             None
         } else {

@@ -9,12 +9,12 @@ use std::{
 use bytes::Bytes;
 use proto::{
     ConnectMessage, ConnectionRefusedMessage, ConnectionRefusedReason, ErrorMessage, Message as _,
-    MessageType, Reason, Role, ServerState, ServersMessage, WebRtcMessage, WelcomeMessage, limits,
-    peek,
+    MessageType, Reason, ReplacedMessage, Role, ServerState, ServersMessage, WebRtcMessage,
+    WelcomeMessage, limits, peek,
 };
 
 use super::{
-    Event, Output, PeerId, Session, SignalKind, SocketId,
+    Event, Output, PeerId, Secret, Session, SignalKind, SocketId,
     event::retry_after,
     link::{Link, Phase},
     timers::Timer,
@@ -30,6 +30,7 @@ pub(super) enum Signalling {
     Welcomed {
         socket: SocketId,
         alias: u64,
+        since: Instant,
         /// The coordinator announced capabilities, so SERVERS can be hoped for.
         speaks_ours: bool,
     },
@@ -78,6 +79,18 @@ impl Signalling {
             }
         }
     }
+
+    /// WELCOME is to be expected, without anybody's doing.
+    pub(super) fn awaits_welcome(self) -> bool {
+        matches!(self, Self::Dialing(_) | Self::Open(_))
+    }
+
+    /// We are welcomed under this alias, and for so long that news of a session's end is not about
+    /// the session before.
+    pub(super) fn is_old_session_of(self, wanted: u64, now: Instant) -> bool {
+        matches!(self, Self::Welcomed { alias, since, .. }
+            if alias == wanted && now.saturating_duration_since(since) >= NEWS_AGE_MAX)
+    }
 }
 
 impl Session {
@@ -86,7 +99,8 @@ impl Session {
         self.stats.dials += 1;
         let socket = SocketId(self.stats.dials);
         self.signalling = Signalling::Dialing(socket);
-        self.outputs.push_back(Output::Dial { socket });
+        let resume = self.resume.clone();
+        self.outputs.push_back(Output::Dial { socket, resume });
     }
 
     pub(super) fn hang_up(&mut self) {
@@ -107,6 +121,21 @@ impl Session {
         self.timers.set(Timer::Dial, now + after);
         if self.link.is_none() {
             self.emit(Event::Retrying { reason, after });
+        }
+    }
+
+    /// Makes the signalling socket anew; a peer stays.
+    pub(super) fn redial(&mut self, now: Instant) {
+        if let Signalling::Welcomed { since, .. } = self.signalling {
+            self.forgive(now, since);
+        }
+        self.retry(now, Reason::TransportClosed, Duration::ZERO);
+    }
+
+    /// What is lost had worked since then: if that was long enough, the next try comes soon.
+    pub(super) fn forgive(&mut self, now: Instant, since: Instant) {
+        if now.saturating_duration_since(since) >= self.config.backoff.reset_after {
+            self.backoff.reset();
         }
     }
 
@@ -137,7 +166,13 @@ impl Session {
         if !reason.retryable() {
             return self.stop(reason);
         }
+        if let Signalling::Welcomed { since, .. } = self.signalling {
+            self.forgive(now, since);
+        }
         self.signalling = Signalling::Down;
+        if reason == Reason::Replaced {
+            return self.yield_alias(now, least);
+        }
         // A peer that has its offer may still come up by itself; one without it cannot.
         if matches!(&self.link, Some(link) if link.phase == Phase::AwaitingOffer) {
             self.stats.attempts_failed += 1;
@@ -173,6 +208,8 @@ impl Session {
             Ok(MessageType::Error) => {
                 ErrorMessage::decode(bytes).map(|error| self.handle_signal_error(now, error))
             }
+            Ok(MessageType::Replaced) => ReplacedMessage::decode(bytes)
+                .map(|ReplacedMessage { .. }| self.yield_alias(now, Duration::ZERO)),
             _ => {
                 self.stats.dropped.unexpected += 1;
                 return;
@@ -251,9 +288,11 @@ impl Session {
             return;
         };
         self.timers.stop(Timer::Welcome);
+        self.keep_resume_token(&welcome.resume_token);
         self.signalling = Signalling::Welcomed {
             socket,
             alias: welcome.alias,
+            since: now,
             speaks_ours: !welcome.capabilities.is_empty(),
         };
         match &self.link {
@@ -268,6 +307,15 @@ impl Session {
         self.servers
             .replace(welcome.available_servers.iter().copied());
         self.try_next_server(now, Reason::PeerUnavailable);
+    }
+
+    fn keep_resume_token(&mut self, token: &str) {
+        let fits = token.len() <= RESUME_TOKEN_BYTES_MAX && token.bytes().all(is_header_token);
+        if !fits {
+            self.stats.dropped.malformed += 1;
+        }
+        self.resume = (fits && !token.is_empty())
+            .then(|| Secret::new(Bytes::copy_from_slice(token.as_bytes())));
     }
 
     fn handle_servers(&mut self, now: Instant, servers: &ServersMessage) {
@@ -376,6 +424,34 @@ impl Session {
         }
     }
 }
+
+/// What an entry of a header such as `Sec-WebSocket-Protocol` is made of (RFC 9110, `token`).
+const fn is_header_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// A longer one is no token, and not shown: servers limit the headers that they read.
+const RESUME_TOKEN_BYTES_MAX: usize = 4_096;
+
+/// How long the news that a session has ended may take from the coordinator by way of the server.
+const NEWS_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// Reasons below this number close a session or a peer.
 pub(super) const ERRORS_THAT_CLOSE_NOTHING: u16 = 100;

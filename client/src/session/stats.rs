@@ -42,10 +42,12 @@ pub struct Dropped {
     pub malformed: u64,
     /// Packets and signals of a type that is not known, or not expected here.
     pub unexpected: u64,
-    /// Inputs about a socket or a peer that is no longer ours.
+    /// What is about a socket, a peer or a signalling session that is no longer ours.
     pub stale: u64,
     /// Messages on a topic that was unsubscribed meanwhile.
     pub unwanted: u64,
+    /// What we published ourselves, before we came to this server.
+    pub own_echo: u64,
     /// Topic lists too large for a server of 2019.
     pub topic_list_too_large: u64,
 }

@@ -6,6 +6,7 @@ mod convergence;
 mod garbage;
 mod publish;
 mod reconnect;
+mod resume;
 mod subscribe;
 
 use std::time::{Duration, Instant};
@@ -97,6 +98,15 @@ impl Script {
         slept
     }
 
+    /// Sleeps until the next dial, and forgets what else is said meanwhile.
+    fn sleep_until_dial(&mut self) {
+        let is_dial = |output: &Output| matches!(output, Output::Dial { .. });
+        while !self.outputs.iter().any(is_dial) {
+            self.sleep();
+        }
+        self.outputs.retain(is_dial);
+    }
+
     fn advance(&mut self, duration: Duration) {
         self.now += duration;
         self.input(Input::Tick);
@@ -135,7 +145,7 @@ impl Script {
 
     fn take_dial(&mut self) -> SocketId {
         match self.take() {
-            Output::Dial { socket } => socket,
+            Output::Dial { socket, .. } => socket,
             other => panic!("expected Dial, got {other:?}"),
         }
     }

@@ -15,21 +15,18 @@ pub(super) enum Timer {
     Ready,
     /// The next PING.
     Ping,
-    /// The peer has lived long enough to count as good.
-    Settled,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Timers([Option<Instant>; Timer::ALL.len()]);
 
 impl Timer {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 5] = [
         Self::Dial,
         Self::Welcome,
         Self::Connect,
         Self::Ready,
         Self::Ping,
-        Self::Settled,
     ];
 }
 

@@ -49,7 +49,7 @@ impl Scene {
         #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
         let task = tokio::spawn(run(config, order_queue, tell, stop.clone()));
         orders
-            .send(Order::Dial(SOCKET))
+            .send(Order::Dial(SOCKET, None))
             .await
             .expect("the task runs");
         Self {
@@ -140,6 +140,20 @@ async fn signals_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn a_resume_token_travels_beside_the_credentials() {
+    let mut scene = Scene::dialing(Some("s3cret")).await;
+    let (coordinator, ..) = scene.accept().await;
+    scene.assert_opened().await;
+    drop(coordinator);
+    scene.assert_closed(None).await;
+    let resume = Some(Secret::new("t0.k-n_"));
+    let dial = Order::Dial(SocketId(2), resume);
+    scene.orders.send(dial).await.expect("the task runs");
+    let (_coordinator, _, offered) = scene.accept().await;
+    assert_eq!(offered, "webrtc-broker.1, token.czNjcmV0, resume.t0.k-n_");
+}
+
+#[tokio::test]
 async fn a_close_code_is_a_reason() {
     for (code, reason) in [(4003, Some(Reason::Forbidden)), (1001, None)] {
         let mut scene = Scene::dialing(None).await;
@@ -211,7 +225,7 @@ async fn nobody_there_is_said_at_once() {
         socket: None,
     };
     let (_orders, mut order_queue) = mpsc::channel(1);
-    let input = line.dial(SOCKET, &mut order_queue).await;
+    let input = line.dial(SOCKET, None, &mut order_queue).await;
     let gone = Input::SignallingClosed {
         socket: SOCKET,
         reason: None,
@@ -239,7 +253,7 @@ async fn a_dial_that_hangs_can_be_left_and_ends_in_time() {
         .expect("the task runs");
     scene
         .orders
-        .send(Order::Dial(SocketId(2)))
+        .send(Order::Dial(SocketId(2), None))
         .await
         .expect("the task runs");
     let _second = scene.accept().await;
@@ -292,7 +306,7 @@ fn urls_of_coordinators() {
             timeouts: Timeouts::default(),
         };
         config
-            .request(true)
+            .request(Manner::Ours { resume: None })
             .map(|request| request.uri().path().to_owned())
     };
     assert_eq!(path("ws://localhost:9090"), Ok("/connect".into()));

@@ -240,6 +240,7 @@ impl World {
             ("drops unexpected", dropped.unexpected),
             ("drops stale", dropped.stale),
             ("drops unwanted", dropped.unwanted),
+            ("drops its own echo", dropped.own_echo),
         ] {
             self.reach(format!("session {what}"), count);
         }
@@ -308,7 +309,7 @@ impl World {
     }
 
     fn member_does(&mut self, life: Life, output: Output) {
-        let stays_away = matches!(output, Output::Dial { socket } if socket.0 > 1);
+        let stays_away = matches!(output, Output::Dial { socket, .. } if socket.0 > 1);
         if stays_away && self.strikes(Sabotage::StayAway, 100) {
             return;
         }
@@ -317,7 +318,7 @@ impl World {
         };
         let member = &mut self.members[index];
         match output {
-            Output::Dial { socket } => {
+            Output::Dial { socket, .. } => {
                 let key = self.net.dial(life, Some(socket));
                 member.sockets.insert(socket, key);
             }

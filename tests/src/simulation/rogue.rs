@@ -119,7 +119,10 @@ impl Rogue {
     fn dial(&mut self) {
         self.sockets += 1;
         let socket = SocketId(self.sockets);
-        self.outputs.push_back(Output::Dial { socket });
+        self.outputs.push_back(Output::Dial {
+            socket,
+            resume: None,
+        });
     }
 
     fn sleep(&mut self, millis_max: u64) {
