@@ -40,7 +40,7 @@ struct Inner {
     _leave: DropGuard,
 }
 
-/// Why a subscription was not made or ended.
+/// Why a subscription was not made or ended, or a flush did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
     /// It was not even asked for.
@@ -60,6 +60,7 @@ pub(crate) enum Command {
         Publication,
         oneshot::Sender<Result<Published, PublishError>>,
     ),
+    Flush(oneshot::Sender<Result<(), SubscribeError>>),
 }
 
 #[derive(Debug)]
@@ -151,6 +152,17 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> Result<Published, PublishError> {
         self.send(topic, lane, body.into(), true).await
+    }
+
+    /// Waits until the server has everything that was published on the reliable lane before: what
+    /// waits in the queue goes out first. That is no word about who receives it.
+    ///
+    /// # Errors
+    /// [`RequestError::Unconfirmed`] when a part of it was dropped, or when the server was lost
+    /// before it confirmed: then nobody knows. Otherwise see [`SubscribeError`].
+    pub async fn flush(&self) -> Result<(), SubscribeError> {
+        let answer = self.ask(Command::Flush).await;
+        answer.unwrap_or_else(|| Err(RequestRefused::Stopped(self.stopped()).into()))
     }
 
     /// Where the client is.
@@ -311,6 +323,7 @@ impl App for Desk {
                 } = publication;
                 answer(reply, session.publish(&topic, lane, body, with_identity));
             }
+            Command::Flush(reply) => self.wait(session.flush(), reply),
         }
     }
 

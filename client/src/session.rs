@@ -9,6 +9,7 @@ mod backoff;
 mod commands;
 mod config;
 mod event;
+mod flush;
 mod link;
 mod outgoing;
 mod secret;
@@ -30,6 +31,7 @@ pub use event::{
     Event, Identity, Input, Message, Output, PeerId, RequestError, RequestId, ServerError,
     SignalKind, SocketId,
 };
+use flush::Flushes;
 use link::{Link, Phase};
 use outgoing::Outgoing;
 pub use outgoing::{PublishError, Published};
@@ -69,6 +71,7 @@ pub struct Session {
     heard: Instant,
     subscriptions: Subscriptions,
     outgoing: Outgoing,
+    flushes: Flushes,
     outputs: VecDeque<Output>,
     stopped: Option<Reason>,
     stats: Stats,
@@ -114,6 +117,7 @@ impl Session {
             heard: now,
             subscriptions: Subscriptions::new(config.subscriptions_max, config.requests_max),
             outgoing: Outgoing::new(config.offline, config.counted_topics_max),
+            flushes: Flushes::default(),
             outputs: VecDeque::new(),
             stopped: None,
             stats: Stats::default(),
@@ -262,12 +266,14 @@ impl Session {
         if matches!(&self.link, Some(link) if link.phase == Phase::Ready) {
             self.stats.disconnects += 1;
         }
+        let ended = Err(RequestError::Stopped(reason));
+        self.stop_flushes(&ended);
         self.drop_link();
         self.hang_up();
         self.timers.clear();
         self.stopped = Some(reason);
         for request in self.subscriptions.finish_all() {
-            let result = Err(RequestError::Stopped(reason));
+            let result = ended.clone();
             self.emit(Event::Answered { request, result });
         }
         while self.outgoing.pop().is_some() {

@@ -115,6 +115,25 @@ async fn size_is_checked_before_sending() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_flush_tells_that_the_server_has_everything() -> Result<()> {
+    let mut cluster = Cluster::start(1).await?;
+    let ann = Member::join(&cluster.url()).await?;
+    for _ in 0..10 {
+        ann.publish("t", Lane::Reliable, "x").await?;
+    }
+    timeout(PATIENCE, ann.client.flush()).await??;
+    let has_all = |stats: &commserver_core::Stats| stats.published == [10, 0];
+    cluster.wait_for("publications", has_all).await?;
+
+    cluster.stop_commserver(0).await?;
+    let lost = |state: &State| !matches!(state, State::Connected { .. });
+    timeout(PATIENCE, ann.client.reached(lost)).await?;
+    // Everything was confirmed, so nothing is lost.
+    timeout(PATIENCE, ann.client.flush()).await??;
+    cluster.stop().await
+}
+
+#[tokio::test]
 async fn a_lost_server_is_replaced_and_what_waited_is_sent() -> Result<()> {
     let mut cluster = Cluster::start(2).await?;
     let [first, second] = cluster.aliases()[..] else {

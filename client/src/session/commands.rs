@@ -73,14 +73,18 @@ impl Session {
                 return Ok(Published::Dropped);
             }
             (None, Lane::Reliable) => {
-                self.stats.dropped.queue_overflow += self.outgoing.push(draft.frame.clone())?;
+                let gave_way = self.outgoing.push(draft.frame.clone())?;
+                if gave_way > 0 {
+                    self.stats.dropped.queue_overflow += gave_way;
+                    self.note_dropped_publication();
+                }
                 self.stats.queued += 1;
                 Published::Queued
             }
             (Some(peer), lane) => {
                 let frame = draft.frame.clone();
                 self.outputs.push_back(Output::Send { peer, lane, frame });
-                self.stats.published += 1;
+                self.count_published(lane);
                 Published::Sent
             }
         };
@@ -126,11 +130,20 @@ impl Session {
         while let Some(frame) = self.outgoing.pop() {
             if frame.len() > packet_bytes_max {
                 self.stats.dropped.queue_too_large += 1;
+                self.note_dropped_publication();
                 self.emit(Event::Error(ServerError::of(Reason::PacketTooLarge, "")));
             } else {
-                self.stats.published += 1;
+                self.count_published(Lane::Reliable);
                 self.send_reliable(frame);
             }
+        }
+        self.ask_flushes();
+    }
+
+    fn count_published(&mut self, lane: Lane) {
+        self.stats.published += 1;
+        if lane == Lane::Reliable {
+            self.flushes.count_sent();
         }
     }
 
@@ -171,7 +184,7 @@ impl Session {
         }
     }
 
-    fn refuse_stopped(&self) -> Result<(), RequestRefused> {
+    pub(super) fn refuse_stopped(&self) -> Result<(), RequestRefused> {
         self.stopped
             .map_or(Ok(()), |reason| Err(RequestRefused::Stopped(reason)))
     }

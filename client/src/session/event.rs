@@ -268,6 +268,9 @@ pub enum RequestError {
     /// The server did not answer in time.
     #[error("the server did not answer in time")]
     TimedOut,
+    /// Of a flush: a publication was dropped, or the server was lost before it had confirmed.
+    #[error("the server was lost before it had confirmed everything")]
+    Unconfirmed,
     /// The session ended first.
     #[error("the session has ended: {0}")]
     Stopped(Reason),

@@ -46,8 +46,8 @@ pub(super) struct Link {
     pub(super) packet_bytes_max: usize,
     /// PINGs sent: each carries its number as its time.
     pings: u32,
-    /// When the one was sent that is not echoed yet.
-    pinged: Option<Instant>,
+    /// The one that measures the round trip, and when it was sent, until it is echoed.
+    pinged: Option<(u32, Instant)>,
     pub(super) rtt: Option<Duration>,
     /// When the server took us in.
     ready_at: Option<Instant>,
@@ -308,6 +308,7 @@ impl Session {
         {
             self.outputs.push_back(Output::ClosePeer { peer });
         }
+        self.lose_flushes();
         self.forget_asked();
     }
 
@@ -321,7 +322,7 @@ impl Session {
         self.timers.set(Timer::Ping, now + interval);
         // On a reliable lane the echo comes or the peer is lost: one at a time is enough.
         if link.pinged.is_none() {
-            self.send_ping(now);
+            self.measure(now);
         }
     }
 
@@ -329,21 +330,27 @@ impl Session {
     /// to decide. It echoes a PING either way, but then READY comes first. Nothing else is sent
     /// before: a server holds only so much while it decides.
     pub(super) fn ask_silent_server(&mut self, now: Instant) {
-        self.send_ping(now);
+        self.measure(now);
     }
 
-    fn send_ping(&mut self, now: Instant) {
-        let Some(link) = &mut self.link else {
-            return;
-        };
+    fn measure(&mut self, now: Instant) {
+        let sent = self.send_ping();
+        if let Some(link) = &mut self.link {
+            link.pinged = sent.map(|number| (number, now));
+        }
+    }
+
+    /// Sends a PING of its own number.
+    pub(super) fn send_ping(&mut self) -> Option<u32> {
+        let link = self.link.as_mut()?;
         link.pings = link.pings.wrapping_add(1);
-        link.pinged = Some(now);
-        let time = f64::from(link.pings);
+        let number = link.pings;
         let ping = PingMessage {
             r#type: MessageType::Ping.into(),
-            time,
+            time: f64::from(number),
         };
         self.send_reliable(ping.encode_to_vec().into());
+        Some(number)
     }
 
     pub(super) fn send_reliable(&mut self, frame: Bytes) {
@@ -412,11 +419,16 @@ impl Session {
     }
 
     fn handle_echo(&mut self, now: Instant, time: f64) -> bool {
+        let flushed = self.flushes.take_echoed(time);
+        if !flushed.is_empty() {
+            self.answer_flushes(flushed, &Ok(()));
+            return true;
+        }
         let Some(link) = &mut self.link else {
             return false;
         };
-        let latest = time.to_bits() == f64::from(link.pings).to_bits();
-        let Some(sent) = link.pinged.take_if(|_| latest) else {
+        let is_its = |number: u32| f64::from(number).to_bits() == time.to_bits();
+        let Some((_, sent)) = link.pinged.take_if(|(number, _)| is_its(*number)) else {
             self.stats.dropped.unexpected += 1;
             return true;
         };

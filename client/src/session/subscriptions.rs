@@ -147,6 +147,12 @@ impl Subscriptions {
         Ok(self.request(Kind::Unsubscribe, topics))
     }
 
+    /// The name of a request that is answered elsewhere.
+    pub(super) fn next_request(&mut self) -> RequestId {
+        self.last_request += 1;
+        RequestId(self.last_request)
+    }
+
     /// The messages that carry a request out, each within `packet_bytes_max`.
     pub(super) fn ask(
         &mut self,
@@ -321,8 +327,7 @@ impl Subscriptions {
     }
 
     fn request(&mut self, kind: Kind, topics: Vec<Arc<str>>) -> RequestId {
-        self.last_request += 1;
-        let id = RequestId(self.last_request);
+        let id = self.next_request();
         self.requests.insert(
             id,
             Request {

@@ -3,6 +3,7 @@
 
 mod connect;
 mod convergence;
+mod flush;
 mod garbage;
 mod publish;
 mod reconnect;
