@@ -11,7 +11,9 @@ mod config;
 mod event;
 mod flush;
 mod link;
+mod moves;
 mod outgoing;
+mod random;
 mod secret;
 mod signalling;
 mod stats;
@@ -35,6 +37,7 @@ use flush::Flushes;
 use link::{Link, Phase};
 use outgoing::Outgoing;
 pub use outgoing::{PublishError, Published};
+use random::Random;
 pub use secret::Secret;
 use signalling::{Servers, Signalling};
 pub use stats::{Dropped, Stats};
@@ -62,6 +65,7 @@ use timers::{Timer, Timers};
 pub struct Session {
     config: Config,
     timers: Timers,
+    random: Random,
     backoff: Backoff,
     signalling: Signalling,
     /// What the last WELCOME gave us to come back with.
@@ -109,7 +113,8 @@ impl Session {
     pub fn new(now: Instant, config: Config) -> Self {
         let mut session = Self {
             timers: Timers::default(),
-            backoff: Backoff::new(config.backoff, config.seed),
+            random: Random::new(config.seed),
+            backoff: Backoff::new(config.backoff),
             signalling: Signalling::Down,
             resume: None,
             servers: Servers::default(),
@@ -221,6 +226,15 @@ impl Session {
             );
             return;
         }
+        if let Some(link) = &self.link {
+            let asked = link.leaving_since.is_some() || self.timers.is_set(Timer::Migrate);
+            assert!(
+                !asked || link.phase == Phase::Ready,
+                "who is asked to go is there"
+            );
+        } else {
+            assert!(!self.timers.is_set(Timer::Migrate), "nobody asks us to go");
+        }
         let free = |link: &Link| link.phase == Phase::Ready && !link.congested;
         assert!(
             !self.link.as_ref().is_some_and(free) || self.outgoing.is_empty(),
@@ -251,6 +265,7 @@ impl Session {
                 Timer::Connect => self.fail_attempt(now, Reason::HandshakeTimeout),
                 Timer::Ready => self.ask_silent_server(now),
                 Timer::Ping => self.ping(now),
+                Timer::Migrate => self.ask_for_another_server(now),
             }
         }
         while let Some(answer) = self.subscriptions.take_overdue(now) {

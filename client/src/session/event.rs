@@ -159,14 +159,17 @@ pub enum Output {
 pub enum Event {
     /// A communication server has taken us in; the subscriptions are on their way to it.
     Connected {
-        /// Our alias, as the server knows it.
+        /// Our alias, as the server knows it: the same as before if it could be kept.
         alias: u64,
         /// The server's alias.
         server: u64,
     },
-    /// The peer is lost. The session goes on to find another.
+    /// The peer is lost, or left for another server on its own server's wish. The session goes on
+    /// to find another: [`Event::Connected`] tells which, and under which alias. Until then
+    /// publications wait or fail, as configured, and nothing is received.
     Disconnected {
-        /// Why.
+        /// Why. [`Reason::ShuttingDown`] is the server's wish, [`Reason::Replaced`] another program
+        /// that goes on under our alias.
         reason: Reason,
     },
     /// A try failed; the next one comes after a wait.

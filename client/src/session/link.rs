@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proto::{
-    AckMessage, AuthMessage, ErrorMessage, Lane, Message as _, MessageType, PeerGoneMessage,
-    PingMessage, ReadyMessage, Reason, Role, frame, limits, peek,
+    AckMessage, AuthMessage, ErrorMessage, Lane, Message as _, MessageType, MigrateMessage,
+    PeerGoneMessage, PingMessage, ReadyMessage, Reason, Role, frame, limits, peek,
 };
 
 use super::{
@@ -51,6 +51,8 @@ pub(super) struct Link {
     pub(super) rtt: Option<Duration>,
     /// When the server took us in.
     ready_at: Option<Instant>,
+    /// When we began to look for another server, on this one's wish.
+    pub(super) leaving_since: Option<Instant>,
 }
 
 impl Link {
@@ -68,6 +70,7 @@ impl Link {
             pinged: None,
             rtt: None,
             ready_at: None,
+            leaving_since: None,
         }
     }
 
@@ -75,6 +78,11 @@ impl Link {
         self.peer = Some(peer);
         self.phase = Phase::Opening;
         self.lanes = [false; 2];
+    }
+
+    /// Since when the server holds us, and whether we are about to leave it.
+    fn stand(&self) -> Option<(Instant, bool)> {
+        Some((self.ready_at?, self.leaving_since.is_some()))
     }
 
     pub(super) fn is_open(&self, lane: Lane) -> bool {
@@ -136,6 +144,11 @@ impl Session {
             Ok(MessageType::Ping) if phase >= Phase::Authenticating => {
                 PingMessage::decode(&bytes[..]).is_ok_and(|ping| self.handle_echo(now, ping.time))
             }
+            Ok(MessageType::Migrate) if phase == Phase::Ready => MigrateMessage::decode(&bytes[..])
+                .is_ok_and(|migrate| {
+                    self.handle_migrate(now, migrate);
+                    true
+                }),
             Ok(MessageType::PeerGone) if phase == Phase::Ready => {
                 PeerGoneMessage::decode(&bytes[..]).is_ok_and(|gone| {
                     self.handle_peer_gone(now, gone.alias);
@@ -249,15 +262,17 @@ impl Session {
         if reason == Reason::Replaced {
             return self.yield_alias(now, least);
         }
-        let Some(ready_at) = self.link.as_ref().and_then(|link| link.ready_at) else {
+        let Some((ready_at, leaving)) = self.link.as_ref().and_then(Link::stand) else {
+            self.servers.note_wait(least);
             return self.fail_attempt(now, reason);
         };
         self.stats.disconnects += 1;
         self.note_failed_server();
         self.drop_link();
         self.emit(Event::Disconnected { reason });
-        if self.signalling.awaits_welcome() && least.is_zero() {
-            // It will name servers that are alive now.
+        // A WELCOME on its way names servers that are alive now. Whoever has been asked to go need
+        // not wait for the server to come back.
+        if self.signalling.awaits_welcome() && (leaving || least.is_zero()) {
             return;
         }
         // The servers that the last WELCOME named are as old as it is: ask again.
@@ -265,41 +280,8 @@ impl Session {
         self.retry(now, reason, least);
     }
 
-    /// Somebody else goes on under our alias: the token is void, and so is all that we have by it.
-    pub(super) fn yield_alias(&mut self, now: Instant, least: Duration) {
-        let reason = Reason::Replaced;
-        self.resume = None;
-        match self.link.as_ref().map(|link| link.phase) {
-            Some(Phase::Ready) => {
-                self.stats.disconnects += 1;
-                self.drop_link();
-                self.emit(Event::Disconnected { reason });
-            }
-            Some(_) => {
-                self.stats.attempts_failed += 1;
-                self.drop_link();
-            }
-            None => {}
-        }
-        self.retry(now, reason, least);
-    }
-
-    /// The coordinator has told the server that a session has ended.
-    fn handle_peer_gone(&mut self, now: Instant, gone: u64) {
-        let about_us = matches!(&self.link, Some(link) if link.alias == gone);
-        if !about_us {
-            self.stats.dropped.unexpected += 1;
-        } else if self.signalling.is_old_session_of(gone, now) {
-            // What we take for the signalling socket is none.
-            self.redial(now);
-        } else {
-            // The session before this one, or the way back is under way already.
-            self.stats.dropped.stale += 1;
-        }
-    }
-
     pub(super) fn drop_link(&mut self) {
-        for timer in [Timer::Connect, Timer::Ready, Timer::Ping] {
+        for timer in [Timer::Connect, Timer::Ready, Timer::Ping, Timer::Migrate] {
             self.timers.stop(timer);
         }
         if let Some(Link {

@@ -45,6 +45,8 @@ pub(super) struct Servers {
     tried: bool,
     /// The last one that failed: it is tried last.
     failed: Option<u64>,
+    /// The shortest wait that one of them asked for.
+    come_back_after: Option<Duration>,
     /// The refusal that the coordinator announced before it closes, and the wait that it asked for.
     refusal: Option<(Reason, Duration)>,
 }
@@ -54,11 +56,21 @@ impl Servers {
     pub(super) fn clear(&mut self) {
         self.untried.clear();
         self.failed = None;
+        self.come_back_after = None;
     }
 
-    fn replace(&mut self, named: impl IntoIterator<Item = u64>) {
+    /// Should none of them take us, this is how long one that is full asks us to wait.
+    pub(super) fn note_wait(&mut self, least: Duration) {
+        if !least.is_zero() {
+            let shortest = self.come_back_after.map_or(least, |known| known.min(least));
+            self.come_back_after = Some(shortest);
+        }
+    }
+
+    pub(super) fn replace(&mut self, named: impl IntoIterator<Item = u64>) {
         self.untried.clear();
         self.tried = false;
+        self.come_back_after = None;
         for server in named.into_iter().take(limits::AVAILABLE_SERVERS_MAX) {
             if !self.untried.contains(&server) {
                 self.untried.push_back(server);
@@ -106,6 +118,7 @@ impl Session {
     pub(super) fn hang_up(&mut self) {
         self.timers.stop(Timer::Welcome);
         self.servers.untried.clear();
+        self.servers.come_back_after = None;
         self.servers.refusal = None;
         if let Some(socket) = self.signalling.socket() {
             self.signalling = Signalling::Down;
@@ -117,7 +130,7 @@ impl Session {
     /// names servers that are alive now.
     pub(super) fn retry(&mut self, now: Instant, reason: Reason, least: Duration) {
         self.hang_up();
-        let after = self.backoff.next(least);
+        let after = self.backoff.next(least, &mut self.random);
         self.timers.set(Timer::Dial, now + after);
         if self.link.is_none() {
             self.emit(Event::Retrying { reason, after });
@@ -258,7 +271,8 @@ impl Session {
         let Some(server) = self.servers.untried.pop_front() else {
             // Nobody there at all: the coordinator says when somebody comes.
             if self.servers.tried || !speaks_ours {
-                self.retry(now, reason, Duration::ZERO);
+                let least = self.servers.come_back_after.unwrap_or_default();
+                self.retry(now, reason, least);
             }
             return;
         };
@@ -296,7 +310,9 @@ impl Session {
             speaks_ours: !welcome.capabilities.is_empty(),
         };
         match &self.link {
-            Some(link) if link.phase >= Phase::Authenticating => return,
+            Some(link) if link.phase >= Phase::Authenticating => {
+                return self.consider_moving(now, welcome.available_servers.iter().copied());
+            }
             // What the server says to our former alias does not reach us.
             Some(_) => {
                 self.stats.attempts_failed += 1;
@@ -319,14 +335,15 @@ impl Session {
     }
 
     fn handle_servers(&mut self, now: Instant, servers: &ServersMessage) {
-        if self.link.is_some() {
-            return;
-        }
         let offered = servers.entries.iter().filter(|entry| {
             entry.role == i32::from(Role::CommunicationServer)
                 && entry.state == i32::from(ServerState::Live)
         });
-        self.servers.replace(offered.map(|entry| entry.alias));
+        let offered = offered.map(|entry| entry.alias);
+        if self.link.is_some() {
+            return self.consider_moving(now, offered);
+        }
+        self.servers.replace(offered);
         self.try_next_server(now, Reason::PeerUnavailable);
     }
 

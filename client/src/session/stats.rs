@@ -15,6 +15,8 @@ pub struct Stats {
     pub connects: u64,
     /// Peers lost after that.
     pub disconnects: u64,
+    /// Peers left for another server, because theirs asked for it.
+    pub moves: u64,
     /// Publications handed to a lane, including those that waited.
     pub published: u64,
     /// Publications that waited for a peer.
@@ -46,6 +48,8 @@ pub struct Dropped {
     pub stale: u64,
     /// Messages on a topic that was unsubscribed meanwhile.
     pub unwanted: u64,
+    /// Requests of a server to go that followed upon another.
+    pub repeated: u64,
     /// What we published ourselves, before we came to this server.
     pub own_echo: u64,
     /// Topic lists too large for a server of 2019.

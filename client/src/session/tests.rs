@@ -5,6 +5,7 @@ mod connect;
 mod convergence;
 mod flush;
 mod garbage;
+mod moves;
 mod publish;
 mod reconnect;
 mod resume;

@@ -15,18 +15,21 @@ pub(super) enum Timer {
     Ready,
     /// The next PING.
     Ping,
+    /// Asking for another server, as the present one wishes.
+    Migrate,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Timers([Option<Instant>; Timer::ALL.len()]);
 
 impl Timer {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Dial,
         Self::Welcome,
         Self::Connect,
         Self::Ready,
         Self::Ping,
+        Self::Migrate,
     ];
 }
 
@@ -37,6 +40,15 @@ impl Timers {
 
     pub(super) fn stop(&mut self, timer: Timer) {
         self.place(timer).take();
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::as_conversions,
+        reason = "the table has a place for every variant"
+    )]
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_some()
     }
 
     pub(super) fn clear(&mut self) {

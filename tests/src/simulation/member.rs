@@ -234,6 +234,7 @@ impl World {
         for (what, count) in [
             ("fails to connect", stats.attempts_failed),
             ("is disconnected", stats.disconnects),
+            ("moves", stats.moves),
             ("queues", stats.queued),
             ("drops unreliable, offline", dropped.unreliable_offline),
             ("drops malformed", dropped.malformed),
