@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use auth::{ClusterSecret, Link, Side};
 use bytes::Bytes;
-use commserver_core::{Broker, Delivery, Identity, Input, Output, Pair, PeerId, Stats};
+use commserver_core::{
+    Broker, Delivery, Identity, Input, Output, Pair, PeerId, ResumeToken, Stats,
+};
 use proto::Reason;
 use shard::{Event, Handler, Peers};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::bridge::refusal;
 use self::{bridge as to, seats::Seats};
@@ -23,8 +25,11 @@ use crate::authentication::Request;
 pub(crate) enum Command {
     /// The coordinator is reached.
     UplinkOpened,
-    /// It is not any more.
-    UplinkClosed,
+    /// It is not any more. Answered with what the next dial shows: by then everything that the
+    /// coordinator said has been heard.
+    UplinkClosed {
+        resume: oneshot::Sender<Option<ResumeToken>>,
+    },
     /// A signal from it.
     Signal(Bytes),
     /// The authenticator has answered.
@@ -293,7 +298,11 @@ impl Handler for Hub {
     fn handle_command(&mut self, now: Instant, command: Command, peers: &mut Peers) {
         let input = match command {
             Command::UplinkOpened => Input::UplinkOpened,
-            Command::UplinkClosed => Input::UplinkClosed,
+            Command::UplinkClosed { resume } => {
+                // An uplink that has gone meanwhile dials no more.
+                let _asked = resume.send(self.broker.resume_token().cloned());
+                Input::UplinkClosed
+            }
             Command::Signal(bytes) => Input::Signal(bytes),
             Command::Authenticated {
                 peer,

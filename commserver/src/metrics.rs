@@ -87,6 +87,10 @@ impl Page<'_> {
         )?;
         self.reasons("errors", "ERROR packets sent", &stats.errors)?;
         self.counter("dials", "Dials of other servers", stats.dials)?;
+        let help = "WELCOMEs with another alias than before";
+        self.counter("uplink_renames", help, stats.renames)?;
+        let help = "Times that somebody else showed our resume token";
+        self.counter("uplink_replaced", help, stats.replaced)?;
         let help = "Links replaced by another to the same server";
         self.counter("links_replaced", help, stats.links_replaced)?;
         let help = "Topics left out of lists to 2019 servers";

@@ -98,13 +98,6 @@ impl Status {
         snapshot.ok()?.alias
     }
 
-    /// Waits until it has an alias other than `from`, as after a restart of the coordinator. `None`
-    /// when the server ends before.
-    pub async fn renamed(&mut self, from: u64) -> Option<u64> {
-        let other = |snapshot: &Snapshot| snapshot.alias.is_some_and(|alias| alias != from);
-        self.0.wait_for(other).await.ok()?.alias
-    }
-
     /// What the state machine has counted, some moments ago.
     #[must_use]
     pub fn stats(&self) -> commserver_core::Stats {
@@ -182,6 +175,7 @@ impl Server {
                 hub: bound.handle,
                 stats: uplink_stats,
                 seed: rand::random(),
+                resume: None,
             },
             hub,
             desks,

@@ -12,14 +12,14 @@ use std::{
 
 use auth::{ClusterSecret, Role};
 use bytes::Bytes;
-use commserver_core::backoff::Backoff;
+use commserver_core::{ResumeToken, backoff::Backoff};
 use futures_util::{SinkExt, StreamExt};
 use http::{Uri, header};
 use rand::{SeedableRng, rngs::SmallRng};
 use shard::Handle;
 use tokio::{
     net::TcpStream,
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
 use tokio_tungstenite::{
@@ -59,6 +59,8 @@ pub(crate) struct Uplink {
     pub(crate) hub: Handle<Command>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) seed: u64,
+    /// What the next dial shows so that the alias is kept.
+    pub(crate) resume: Option<ResumeToken>,
 }
 
 /// Why a session ended.
@@ -130,6 +132,10 @@ impl Uplink {
             .with_header(header::AUTHORIZATION.as_str(), format!("Bearer {token}"));
         if with_subprotocol {
             request = request.with_sub_protocol(proto::SUBPROTOCOL);
+            if let Some(token) = &self.resume {
+                let prefix = proto::RESUME_SUBPROTOCOL_PREFIX;
+                request = request.with_sub_protocol(format!("{prefix}{}", token.expose()));
+            }
         }
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
@@ -155,9 +161,12 @@ impl Uplink {
             tracing::debug!(?goodbye, "coordinator told");
             return end;
         }
-        if self.hub.send(Command::UplinkClosed).await.is_err() {
+        let (resume, answer) = oneshot::channel();
+        let told = self.hub.send(Command::UplinkClosed { resume }).await;
+        let (Ok(()), Ok(token)) = (told, answer.await) else {
             return End::HubGone;
-        }
+        };
+        self.resume = token;
         end
     }
 

@@ -167,6 +167,17 @@ impl Cluster {
             .await
     }
 
+    /// Waits until each commserver has had so many sessions with a coordinator.
+    ///
+    /// # Errors
+    /// When they do not come in time.
+    pub async fn welcomed(&self, times: u64) -> Result<()> {
+        self.wait_for("a session with the coordinator", |stats| {
+            stats.welcomes >= times
+        })
+        .await
+    }
+
     /// Waits until each commserver counts so many subscriptions, of clients and links together.
     ///
     /// # Errors
@@ -242,16 +253,6 @@ impl Commserver {
     #[must_use]
     pub fn alias_now(&self) -> Option<u64> {
         self.status.alias()
-    }
-
-    /// Waits until a coordinator calls it something else than `alias`.
-    ///
-    /// # Errors
-    /// When that does not happen in time.
-    pub async fn renamed(&self, alias: u64) -> Result<u64> {
-        let mut status = self.status.clone();
-        let renamed = timeout(PATIENCE, status.renamed(alias)).await;
-        renamed.context("no new alias in time")?.context("it ended")
     }
 }
 

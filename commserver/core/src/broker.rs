@@ -13,13 +13,14 @@ use proto::{Lane, Reason};
 use smallvec::smallvec;
 
 use crate::{
-    Config, Delivery, Drop, Input, Output, PeerId, Stats,
+    Config, Delivery, Drop, Input, Output, PeerId, ResumeToken, Stats,
     interest::Announcer,
     io::Recipients,
     mesh::Mesh,
     peer::{Stage, State},
     peers::Peers,
     topics::{Change, TopicTable},
+    uplink::Uplink,
 };
 
 /// One communication server. See the crate's documentation for how it is driven.
@@ -31,7 +32,7 @@ pub struct Broker {
     topics: TopicTable,
     announcer: Announcer,
     mesh: Mesh,
-    uplink: bool,
+    uplink: Uplink,
     shutting_down: bool,
     outputs: VecDeque<Output>,
     stats: Stats,
@@ -48,7 +49,7 @@ impl Broker {
             topics: TopicTable::new(limits.topics_max, config.seed),
             announcer: Announcer::new(config.timings.interest_window, limits.topics_max),
             mesh: Mesh::new(&config.timings, limits.links_max, config.seed),
-            uplink: false,
+            uplink: Uplink::default(),
             shutting_down: false,
             outputs: VecDeque::new(),
             stats: Stats::default(),
@@ -60,9 +61,9 @@ impl Broker {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Tick => {}
-            Input::UplinkOpened => self.uplink = true,
+            Input::UplinkOpened => self.uplink.open(),
             Input::UplinkClosed => {
-                self.uplink = false;
+                self.uplink.close();
                 self.mesh.unreachable();
             }
             Input::Signal(bytes) => self.handle_signal(now, &bytes),
@@ -109,6 +110,12 @@ impl Broker {
     #[must_use]
     pub const fn alias(&self) -> Option<u64> {
         self.mesh.own()
+    }
+
+    /// What to show at the next dial of the coordinator, so that we keep our alias.
+    #[must_use]
+    pub const fn resume_token(&self) -> Option<&ResumeToken> {
+        self.uplink.resume_token()
     }
 
     /// Does what is due by now.

@@ -1,6 +1,6 @@
 //! What goes into the broker and what comes out of it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use proto::{Lane, Reason, Role};
@@ -52,6 +52,29 @@ pub struct Pair {
     pub acceptor: u64,
 }
 
+/// What the coordinator gave us to keep our alias with, to be shown at the next dial as it is. Who
+/// has it can take our place, so it is not for the logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResumeToken(Arc<str>);
+
+impl ResumeToken {
+    pub(crate) fn new(token: &str) -> Self {
+        Self(token.into())
+    }
+
+    /// As it stands in the header.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ResumeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResumeToken(..)")
+    }
+}
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -59,7 +82,8 @@ pub enum Input {
     Tick,
     /// The coordinator is reached; its WELCOME follows as a signal.
     UplinkOpened,
-    /// The coordinator is away. Nothing that is connected notices.
+    /// The coordinator is away. Nothing that is connected notices. The next dial shows
+    /// [`crate::Broker::resume_token`].
     UplinkClosed,
     /// A signal from the coordinator, still encoded.
     Signal(Bytes),

@@ -30,8 +30,11 @@ mod peers;
 mod router;
 mod stats;
 mod topics;
+mod uplink;
 
 pub use broker::Broker;
 pub use config::{Config, Limits, Timings};
-pub use io::{Delivery, Identity, Input, Output, Pair, PeerId, Recipients, SignalKind};
+pub use io::{
+    Delivery, Identity, Input, Output, Pair, PeerId, Recipients, ResumeToken, SignalKind,
+};
 pub use stats::{Drop, Stats};

@@ -29,6 +29,12 @@ pub struct Stats {
     pub errors: BTreeMap<Reason, u64>,
     /// Dials of other servers.
     pub dials: u64,
+    /// WELCOMEs: sessions with a coordinator.
+    pub welcomes: u64,
+    /// WELCOMEs with another alias than the one before.
+    pub renames: u64,
+    /// REPLACED: how often somebody else has shown our resume token.
+    pub replaced: u64,
     /// Links that another link to the same server replaced.
     pub links_replaced: u64,
     /// Topics missing from the list sent to some 2019 server because it was too large for it.

@@ -11,12 +11,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use commserver_core::{Broker, Config, Identity, Input, Limits, Output, PeerId, SignalKind};
+use commserver_core::{
+    Broker, Config, Identity, Input, Limits, Output, PeerId, ResumeToken, SignalKind,
+};
 use proptest::{collection::vec, prelude::*, sample::select};
 use proto::{
     AuthMessage, ConnectMessage, InterestMessage, Lane, Message, MessageType, ReadyMessage, Reason,
-    RenamedMessage, Role, ServerEntry, ServersMessage, SubscriptionMessage, WelcomeMessage, frame,
-    peek,
+    RenamedMessage, ReplacedMessage, Role, ServerEntry, ServersMessage, SubscriptionMessage,
+    WelcomeMessage, frame, peek,
 };
 
 /// Something that the world does; numbers are taken modulo what there is.
@@ -24,7 +26,8 @@ use proto::{
 enum Op {
     Pass(u64),
     Uplink(bool),
-    Welcome(u64, Vec<u64>),
+    Welcome(u64, Vec<u64>, &'static str),
+    Replaced,
     Servers(u64, Vec<u64>),
     Connect(u64, Role),
     Signal(Vec<u8>),
@@ -144,7 +147,9 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (0..3_000_u64).prop_map(Op::Pass),
         1 => any::<bool>().prop_map(Op::Uplink),
-        1 => (alias(), vec(alias(), 0..4)).prop_map(|(own, listed)| Op::Welcome(own, listed)),
+        1 => (alias(), vec(alias(), 0..4), select(&["", "token", "no token"]))
+            .prop_map(|(own, listed, token)| Op::Welcome(own, listed, token)),
+        1 => Just(Op::Replaced),
         2 => (0..9_u64, vec(alias(), 0..5)).prop_map(|(version, all)| Op::Servers(version, all)),
         8 => (alias(), role()).prop_map(|(alias, role)| Op::Connect(alias, role)),
         1 => vec(any::<u8>(), 0..60).prop_map(Op::Signal),
@@ -201,7 +206,7 @@ impl World {
             let_in: BTreeSet::new(),
             compat,
         };
-        world.act(Op::Welcome(6, vec![5, 7]));
+        world.act(Op::Welcome(6, vec![5, 7], ""));
         world
     }
 
@@ -215,11 +220,15 @@ impl World {
             Op::Pass(_) => Some(Input::Tick),
             Op::Uplink(true) => Some(Input::UplinkOpened),
             Op::Uplink(false) => Some(Input::UplinkClosed),
-            Op::Welcome(alias, available_servers) => signal(encoded(&WelcomeMessage {
+            Op::Welcome(alias, available_servers, token) => signal(encoded(&WelcomeMessage {
                 r#type: MessageType::Welcome.into(),
                 alias,
                 available_servers,
+                resume_token: token.into(),
                 ..WelcomeMessage::default()
+            })),
+            Op::Replaced => signal(encoded(&ReplacedMessage {
+                r#type: MessageType::Replaced.into(),
             })),
             Op::Servers(version, listed) => signal(encoded(&ServersMessage {
                 r#type: MessageType::Servers.into(),
@@ -274,6 +283,11 @@ impl World {
         if let Op::Pass(ms) = op {
             self.now += Duration::from_millis(ms);
         }
+        let token = match op {
+            Op::Welcome(_, _, token) => Some(Some(token).filter(|&token| token == "token")),
+            Op::Replaced => Some(None),
+            _ => None,
+        };
         let Some(input) = self.input(op) else {
             return;
         };
@@ -296,6 +310,10 @@ impl World {
         let ticked = matches!(input, Input::Tick);
         self.broker.handle_input(self.now, input);
         self.broker.check_invariants();
+        if let Some(token) = token {
+            let kept = self.broker.resume_token().map(ResumeToken::expose);
+            assert_eq!(kept, token, "the token of the last WELCOME");
+        }
         let mut deliveries = 0;
         while let Some(output) = self.broker.poll_output() {
             deliveries += usize::from(matches!(output, Output::Deliver(_)));

@@ -1,5 +1,6 @@
-//! A coordinator that is restarted gives every server another alias. The servers must find out that
-//! they are linked already: no second link, no packet lost, doubled or out of order.
+//! A coordinator that is restarted gives a server its alias back when it shows a token that is still
+//! good, and another one when not. The servers must find out that they are linked already: no second
+//! link, no packet lost, doubled or out of order.
 //!
 //! A few brokers in virtual time, with every path delayed by its own dice.
 #![expect(
@@ -15,10 +16,11 @@ use std::{
 
 use bytes::Bytes;
 use commserver_core::{Broker, Config, Identity, Input, Output, PeerId, SignalKind};
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::select};
 use proto::{
-    AuthMessage, ConnectMessage, Lane, Message, MessageType, Role, ServerEntry, ServersMessage,
-    SubscriptionMessage, TopicFwMessage, WebRtcMessage, WelcomeMessage, frame, peek,
+    AuthMessage, ConnectMessage, Lane, Message, MessageType, ReplacedMessage, Role, ServerEntry,
+    ServersMessage, SubscriptionMessage, TopicFwMessage, WebRtcMessage, WelcomeMessage, frame,
+    peek,
 };
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
@@ -29,6 +31,8 @@ enum Event {
     ToCoordinator(u64, u64, Bytes),
     /// A server reaches the coordinator.
     Session(usize),
+    /// The coordinator has closed a server's session under this alias.
+    HangUp(usize, u64),
     Publish(usize),
 }
 
@@ -54,7 +58,10 @@ struct World {
     paths: BTreeMap<(usize, usize), Instant>,
     epoch: u64,
     next_alias: u64,
+    lists: u64,
     sessions: BTreeMap<u64, usize>,
+    /// How many in a hundred tokens are still good when they are shown.
+    good_tokens: u32,
 }
 
 fn encoded(message: &impl Message) -> Bytes {
@@ -87,7 +94,9 @@ impl World {
             paths: BTreeMap::new(),
             epoch: 0,
             next_alias: 1_000,
+            lists: 0,
             sessions: BTreeMap::new(),
+            good_tokens: 0,
         }
     }
 
@@ -137,7 +146,17 @@ impl World {
                     self.relay(from, &bytes);
                 }
             }
-            Event::Session(node) => self.join(node),
+            Event::Session(node) => {
+                let token = self.nodes[node].broker.resume_token();
+                let token = token.map(|token| token.expose().to_owned());
+                self.join(node, token);
+            }
+            // Of a session that has not been replaced by another of the same server.
+            Event::HangUp(node, alias) if self.sessions.get(&alias) != Some(&node) => {
+                self.input(node, Input::UplinkClosed);
+                self.send(node, COORDINATOR, 3_000, Event::Session(node));
+            }
+            Event::HangUp(..) => {}
             Event::Publish(node) => self.publish(node),
         }
     }
@@ -155,17 +174,30 @@ impl World {
         }
     }
 
-    fn join(&mut self, node: usize) {
-        self.next_alias += 1;
-        let alias = self.next_alias;
-        self.sessions.insert(alias, node);
+    /// A token is the alias that it keeps. Whoever had it until now is sent away.
+    fn join(&mut self, node: usize, token: Option<String>) {
+        let token = token.filter(|_| self.dice.random_range(0..100) < self.good_tokens);
+        let alias = token.map_or(0, |token| token.parse().expect("an alias"));
+        let alias = if alias == 0 {
+            self.next_alias += 1;
+            self.next_alias
+        } else {
+            alias
+        };
+        if let Some(loser) = self.sessions.insert(alias, node) {
+            let replaced = encoded(&ReplacedMessage {
+                r#type: MessageType::Replaced.into(),
+            });
+            self.signal(loser, replaced);
+            self.send(COORDINATOR, loser, 150, Event::HangUp(loser, alias));
+        }
         self.input(node, Input::UplinkOpened);
         let welcome = encoded(&WelcomeMessage {
             r#type: MessageType::Welcome.into(),
             alias,
             available_servers: self.sessions.keys().copied().collect(),
             capabilities: frame::capabilities(true),
-            ..WelcomeMessage::default()
+            resume_token: alias.to_string(),
         });
         self.signal(node, welcome);
         let entry = |&alias: &u64| ServerEntry {
@@ -173,9 +205,10 @@ impl World {
             role: Role::CommunicationServer.into(),
             ..ServerEntry::default()
         };
+        self.lists += 1;
         let servers = encoded(&ServersMessage {
             r#type: MessageType::Servers.into(),
-            version: alias,
+            version: self.lists,
             entries: self.sessions.keys().map(entry).collect(),
         });
         for node in self.sessions.values().copied().collect::<Vec<_>>() {
@@ -348,8 +381,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn costs_no_link_and_no_packet(nodes in 2..5_usize, seed: u64) {
+    fn costs_no_link_and_no_packet(
+        nodes in 2..5_usize,
+        seed: u64,
+        good_tokens in select(&[0, 50, 100]),
+    ) {
         let mut world = World::new(nodes, seed);
+        world.good_tokens = good_tokens;
         for node in 0..nodes {
             world.send(node, COORDINATOR, 1_000, Event::Session(node));
         }
@@ -376,6 +414,15 @@ proptest! {
             }
         }
         prop_assert_eq!(dials(&world), dials_before, "nobody dials an old acquaintance");
+        for node in &world.nodes {
+            let stats = node.broker.stats();
+            prop_assert_eq!(stats.welcomes, 4);
+            match good_tokens {
+                0 => prop_assert_eq!(stats.renames, 3),
+                100 => prop_assert_eq!(stats.renames, 0),
+                _ => {}
+            }
+        }
         let published: Vec<u64> = world.nodes.iter().map(|node| node.published).collect();
         world.queue.retain(|_, event| !matches!(event, Event::Publish(_)));
         world.run(Duration::from_secs(1));
@@ -386,6 +433,32 @@ proptest! {
                 let counts: Vec<u64> = received.map(|&(_, count)| count).collect();
                 prop_assert_eq!(counts, (1..=published).collect::<Vec<_>>(), "{} to {}", from, at);
             }
+        }
+    }
+
+    #[test]
+    fn two_with_one_token_end_as_two(nodes in 3..5_usize, seed: u64) {
+        let mut world = World::new(nodes, seed);
+        world.good_tokens = 100;
+        for node in 0..nodes {
+            world.send(node, COORDINATOR, 1_000, Event::Session(node));
+        }
+        world.run(Duration::from_secs(10));
+        // As the copy of a machine would: the last one shows the token of the first.
+        let token = world.nodes[0].broker.resume_token();
+        let token = token.map(|token| token.expose().to_owned());
+        let copy = nodes - 1;
+        world.sessions.retain(|_, node| *node != copy);
+        world.input(copy, Input::UplinkClosed);
+        world.join(copy, token);
+        world.run(Duration::from_secs(60));
+        let mut aliases: Vec<_> = world.nodes.iter().map(|node| node.broker.alias()).collect();
+        aliases.sort_unstable();
+        aliases.dedup();
+        prop_assert_eq!(aliases.len(), nodes, "an alias for each");
+        prop_assert_eq!(world.nodes[0].broker.stats().replaced, 1);
+        for node in &world.nodes {
+            prop_assert_eq!(node.broker.stats().links, nodes - 1);
         }
     }
 }

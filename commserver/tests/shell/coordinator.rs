@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
-use proto::{Message as _, MessageType, WelcomeMessage};
+use proto::{Message as _, MessageType, ReplacedMessage, WelcomeMessage};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async,
@@ -75,12 +75,31 @@ impl Session {
     }
 
     pub(crate) async fn welcome(&mut self, alias: u64) {
+        self.welcome_with_token(alias, "").await;
+    }
+
+    pub(crate) async fn welcome_with_token(&mut self, alias: u64, resume_token: &str) {
         let welcome = WelcomeMessage {
             r#type: MessageType::Welcome.into(),
             alias,
+            resume_token: resume_token.into(),
             ..WelcomeMessage::default()
         };
         self.send(welcome.encode_to_vec()).await;
+    }
+
+    pub(crate) async fn replaced(&mut self) {
+        let replaced = ReplacedMessage {
+            r#type: MessageType::Replaced.into(),
+        };
+        self.send(replaced.encode_to_vec()).await;
+    }
+
+    /// The subprotocol entries that the server has offered.
+    pub(crate) fn offered(&self) -> Vec<&str> {
+        let offered = self.request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
+        let lists = offered.iter().filter_map(|list| list.to_str().ok());
+        lists.flat_map(|list| list.split(", ")).collect()
     }
 
     /// Whether the server closes, and says so.

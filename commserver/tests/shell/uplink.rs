@@ -31,6 +31,48 @@ async fn shows_who_it_is() {
     assert!(session.ends_politely().await);
 }
 
+#[tokio::test]
+async fn shows_the_token_that_it_was_given_last() {
+    let coordinator = Coordinator::new().await;
+    let mut server = run(config(&coordinator.url)).await;
+    let ours = proto::SUBPROTOCOL;
+    let mut session = coordinator.accept().await;
+    assert_eq!(session.offered(), [ours], "it has none yet");
+    session.welcome_with_token(77, "first.token").await;
+    within(server.status.welcomed()).await;
+    drop(session);
+
+    // One that does not get as far as WELCOME changes nothing.
+    for _ in 0..2 {
+        let session = coordinator.accept().await;
+        assert_eq!(session.offered(), [ours, "resume.first.token"]);
+    }
+    let mut session = coordinator.accept().await;
+    session.welcome_with_token(77, "second.token").await;
+    // The last word, and the socket is closed right behind it.
+    session.replaced().await;
+    drop(session);
+    let session = coordinator.accept().await;
+    assert_eq!(session.offered(), [ours], "somebody else has shown it");
+    drop(session);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_2019_coordinator_sees_no_token() {
+    let coordinator = Coordinator::new().await;
+    let server = run(config(&coordinator.url)).await;
+    let mut session = coordinator.accept().await;
+    session.welcome_with_token(77, "a.token").await;
+    drop(session);
+    drop(coordinator.accept_speaking(None).await);
+    let session = coordinator.accept_speaking(None).await;
+    let session = session.expect("a session");
+    assert_eq!(session.offered(), [""; 0]);
+    drop(session);
+    server.stop().await;
+}
+
 fn connect(to_alias: u64) -> Vec<u8> {
     let connect = ConnectMessage {
         r#type: MessageType::Connect.into(),

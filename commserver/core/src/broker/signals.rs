@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proto::{
     ConnectMessage, ConnectionRefusedMessage, ConnectionRefusedReason, ErrorMessage, Message,
-    MessageType, Reason, RenamedMessage, Role, ServersMessage, WebRtcMessage, WelcomeMessage, peek,
+    MessageType, Reason, RenamedMessage, ReplacedMessage, Role, ServersMessage, WebRtcMessage,
+    WelcomeMessage, peek,
 };
 
 use super::Broker;
@@ -22,6 +23,9 @@ impl Broker {
             }
             Some(MessageType::Servers) => {
                 ServersMessage::decode(&bytes[..]).map(|message| self.handle_servers(now, &message))
+            }
+            Some(MessageType::Replaced) => {
+                ReplacedMessage::decode(&bytes[..]).map(|_message| self.handle_replaced())
             }
             Some(MessageType::Connect) => {
                 ConnectMessage::decode(&bytes[..]).map(|message| self.handle_connect(now, &message))
@@ -51,14 +55,25 @@ impl Broker {
         if self.shutting_down {
             return;
         }
-        self.uplink = true;
+        self.stats.welcomes += 1;
+        if !self.uplink.welcome(welcome) {
+            self.drop_one(Drop::Malformed);
+        }
         let renamed = self.mesh.own().is_some_and(|own| own != welcome.alias);
         self.mesh.welcome(welcome.alias);
+        self.abandon_dials(now);
         if renamed {
-            self.abandon_dials(now);
+            self.stats.renames += 1;
             self.tell_new_alias(welcome.alias);
         }
         self.list_servers(now, &welcome.available_servers);
+    }
+
+    /// Another server has shown our token since, so the alias is not ours any more: we come back
+    /// under another one, and tell our links then.
+    fn handle_replaced(&mut self) {
+        self.stats.replaced += 1;
+        self.uplink.forget_token();
     }
 
     fn handle_servers(&mut self, now: Instant, servers: &ServersMessage) {
@@ -89,7 +104,8 @@ impl Broker {
         self.mesh.list(now, listed.iter().copied(), pause, standing);
     }
 
-    /// Attempts under our old alias: nobody passes their signals on any more.
+    /// Attempts of the session before: what it still carried may be lost, and under another alias
+    /// nobody passes their signals on any more. Each is made again soon.
     fn abandon_dials(&mut self, now: Instant) {
         let ids: Vec<PeerId> = self.peers.ids().collect();
         for id in ids {
@@ -273,7 +289,7 @@ impl Broker {
     }
 
     fn signal(&mut self, message: &impl Message) {
-        if self.uplink {
+        if self.uplink.is_open() {
             let bytes = message.encode_to_vec().into();
             self.outputs.push_back(Output::Signal(bytes));
         } else {

@@ -15,7 +15,7 @@ use crate::server::{INSTANCE, OWN, Server, auth};
 pub(crate) const HIGHER: u64 = OWN + 1;
 pub(crate) const LOWER: u64 = OWN - 1;
 
-fn dials(server: &mut Server) -> Vec<u64> {
+pub(crate) fn dials(server: &mut Server) -> Vec<u64> {
     let connects: Vec<ConnectMessage> = server.take_signals(MessageType::Connect);
     connects.iter().map(|connect| connect.to_alias).collect()
 }
@@ -39,7 +39,7 @@ fn ready(instance: u64) -> ReadyMessage {
 }
 
 /// A server that we dialed, with the link current.
-fn dial_link(server: &mut Server, instance: u64) -> PeerId {
+pub(crate) fn dial_link(server: &mut Server, instance: u64) -> PeerId {
     let peer = dialed(server);
     server.take(peer);
     server.say(peer, &ready(instance));

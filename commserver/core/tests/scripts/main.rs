@@ -12,3 +12,4 @@ mod requests;
 mod routing;
 mod server;
 mod servers_2019;
+mod uplink;

@@ -112,13 +112,24 @@ impl Server {
     }
 
     pub(crate) fn welcome(&mut self, alias: u64, listed: &[u64]) {
+        self.welcome_with_token(alias, listed, "");
+    }
+
+    pub(crate) fn welcome_with_token(&mut self, alias: u64, listed: &[u64], resume_token: &str) {
         self.signal(&WelcomeMessage {
             r#type: MessageType::Welcome.into(),
             alias,
             available_servers: listed.to_vec(),
             capabilities: frame::capabilities(true),
-            ..WelcomeMessage::default()
+            resume_token: resume_token.into(),
         });
+    }
+
+    /// The session breaks, and there is another one.
+    pub(crate) fn resume(&mut self, alias: u64, listed: &[u64]) {
+        self.input(Input::UplinkClosed);
+        self.input(Input::UplinkOpened);
+        self.welcome(alias, listed);
     }
 
     pub(crate) fn servers(&mut self, version: u64, listed: &[u64]) {
