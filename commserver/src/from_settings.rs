@@ -205,6 +205,7 @@ fn timings(settings: &mut Settings) -> Timings {
         handshake_timeout: time("timings.handshake_timeout", defaults.handshake_timeout),
         auth_timeout: time("timings.auth_timeout", defaults.auth_timeout),
         ready_timeout: time("timings.ready_timeout", defaults.ready_timeout),
+        gone_timeout: time("timings.gone_timeout", defaults.gone_timeout),
         interest_window: time("timings.interest_window", defaults.interest_window),
         redial_min: time("timings.redial_min", defaults.redial_min),
         redial_max: time("timings.redial_max", defaults.redial_max),

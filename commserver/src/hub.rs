@@ -146,6 +146,12 @@ impl Hub {
                     peers.close(now, key);
                 }
             }
+            Output::ExpectTraffic { peer, within } => {
+                if let Some(key) = self.seats.key(peer) {
+                    tracing::debug!(%peer, "its session has ended: is it there?");
+                    peers.expect_traffic(now, key, within);
+                }
+            }
             Output::Authenticate {
                 peer,
                 role,

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use commserver_core::Drop;
+use commserver_core::{Drop, GoneHint};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -74,6 +74,14 @@ impl Page<'_> {
             .iter()
             .map(|&why| (why.label(), stats.dropped(why)));
         self.by("reason", "drops", "Packets and signals dropped", drops)?;
+        let hints = GoneHint::ALL.iter().map(|&hint| {
+            let count = stats.gone_hints.get(&hint).copied();
+            (hint.label(), count.unwrap_or_default())
+        });
+        let help = "Clients whose session has ended, says the coordinator";
+        self.by("result", "gone_hints", help, hints)?;
+        let help = "Of those, peers that were gone";
+        self.counter("gone_closed", help, stats.gone_closed)?;
         self.reasons("refusals", "CONNECTs refused", &stats.refusals)?;
         self.reasons(
             "peers_closed",

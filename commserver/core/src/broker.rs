@@ -142,6 +142,10 @@ impl Broker {
             // The shell has no room for it, whatever the limit here says.
             self.refuse(peer.alias, reason);
         }
+        let silent = reason == Reason::IdleTimeout;
+        if silent && self.peers.ready(id).is_some_and(|ready| ready.is_gone(now)) {
+            self.stats.gone_closed += 1;
+        }
         self.forget(now, id, reason);
     }
 

@@ -87,6 +87,9 @@ pub struct Timings {
     pub auth_timeout: Duration,
     /// From our AUTH to the acceptor's READY; a server that stays silent longer is a 2019 one.
     pub ready_timeout: Duration,
+    /// For a client of whom the coordinator says that its session has ended to show that its peer
+    /// is there all the same.
+    pub gone_timeout: Duration,
     /// Changes of interest within this window are one announcement.
     pub interest_window: Duration,
     /// Pause before the first redial of a server.
@@ -101,6 +104,7 @@ impl Default for Timings {
             handshake_timeout: Duration::from_secs(20),
             auth_timeout: Duration::from_secs(10),
             ready_timeout: Duration::from_secs(2),
+            gone_timeout: Duration::from_secs(5),
             interest_window: Duration::from_millis(20),
             redial_min: Duration::from_millis(500),
             redial_max: Duration::from_secs(30),

@@ -1,6 +1,6 @@
 //! What goes into the broker and what comes out of it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proto::{Lane, Reason, Role};
@@ -185,6 +185,14 @@ pub enum Output {
         peer: PeerId,
         /// Why.
         reason: Reason,
+    },
+    /// Listen closely to a peer: unless something authenticated comes from it within this time, it
+    /// is gone, with [`Reason::IdleTimeout`]. What is delivered to it next provokes an answer.
+    ExpectTraffic {
+        /// Which.
+        peer: PeerId,
+        /// How long it has.
+        within: Duration,
     },
     /// Find out who this is; [`Input::Authenticated`] answers.
     Authenticate {

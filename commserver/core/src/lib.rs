@@ -37,4 +37,4 @@ pub use config::{Config, Limits, Timings};
 pub use io::{
     Delivery, Identity, Input, Output, Pair, PeerId, Recipients, ResumeToken, SignalKind,
 };
-pub use stats::{Drop, Stats};
+pub use stats::{Drop, GoneHint, Stats};

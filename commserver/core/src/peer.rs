@@ -1,6 +1,6 @@
 //! One peer: how far it has come, and what is known about it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proto::{Capability, Role};
@@ -94,6 +94,8 @@ pub(crate) struct Ready {
     pub(crate) role: Role,
     pub(crate) identity: Bytes,
     pub(crate) hello: Hello,
+    /// The coordinator says that its session has ended, and unless it is heard by then, it is gone.
+    pub(crate) doubted_until: Option<Instant>,
     /// Of a link: where the announcements stand, both ways.
     pub(crate) talk: Option<Box<Talk>>,
 }
@@ -118,12 +120,19 @@ impl Ready {
             role,
             identity,
             hello,
+            doubted_until: None,
             talk: is_server(role).then(|| Box::new(talk)),
         }
     }
 
     pub(crate) const fn is_link(&self) -> bool {
         is_server(self.role)
+    }
+
+    /// Whether silence until now is what made the coordinator's word true.
+    pub(crate) fn is_gone(&self, now: Instant) -> bool {
+        let late = |until: Instant| now.saturating_duration_since(until) <= SILENCE_NOTICED_WITHIN;
+        self.doubted_until.is_some_and(late)
     }
 
     pub(crate) const fn form(&self) -> Form {
@@ -136,6 +145,10 @@ impl Ready {
         }
     }
 }
+
+/// How late the end of a peer may be told. After that, it is another silence than the one that was
+/// listened to.
+const SILENCE_NOTICED_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) const fn is_server(role: Role) -> bool {
     matches!(

@@ -86,6 +86,14 @@ impl Peers {
         }
     }
 
+    /// The same, to change it.
+    pub(crate) fn ready_mut(&mut self, id: PeerId) -> Option<&mut Ready> {
+        match &mut self.get_mut(id)?.state {
+            State::Ready(ready) => Some(ready),
+            _ => None,
+        }
+    }
+
     /// How it stands between us and an alias.
     pub(crate) fn standing(&self, alias: u64) -> Standing {
         match self.slots(alias) {
@@ -107,10 +115,7 @@ impl Peers {
 
     /// What a current link talks about.
     pub(crate) fn talk_mut(&mut self, id: PeerId) -> Option<&mut Talk> {
-        match &mut self.get_mut(id)?.state {
-            State::Ready(ready) => ready.talk.as_deref_mut(),
-            _ => None,
-        }
+        self.ready_mut(id)?.talk.as_deref_mut()
     }
 
     /// The peers of an alias.

@@ -19,6 +19,10 @@ pub struct Stats {
     pub relayed_out: [u64; 2],
     /// Packets and signals dropped, by why.
     pub drops: BTreeMap<Drop, u64>,
+    /// PEER_GONE: what became of the coordinator's word that a session has ended, by [`GoneHint`].
+    pub gone_hints: BTreeMap<GoneHint, u64>,
+    /// Peers that were closed because they had nothing to say to it.
+    pub gone_closed: u64,
     /// CONNECTs refused, by why.
     pub refusals: BTreeMap<Reason, u64>,
     /// Peers that went away or were closed, links apart, by why.
@@ -70,16 +74,19 @@ impl Stats {
     }
 }
 
-macro_rules! drops {
-    ($($(#[doc = $doc:literal])+ $name:ident = $label:literal,)+) => {
-        /// Why a packet or a signal went nowhere.
+macro_rules! labels {
+    (
+        $(#[doc = $enum_doc:literal])+ $enum:ident:
+        $($(#[doc = $doc:literal])+ $name:ident = $label:literal,)+
+    ) => {
+        $(#[doc = $enum_doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Drop {
+        pub enum $enum {
             $($(#[doc = $doc])+ $name,)+
         }
 
-        impl Drop {
-            /// Every reason.
+        impl $enum {
+            /// Every one.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// The label in metrics.
@@ -91,7 +98,21 @@ macro_rules! drops {
     };
 }
 
-drops! {
+labels! {
+    /// What became of the coordinator's word that a client's session has ended.
+    GoneHint:
+    /// Its peer has to show that it is there.
+    Probed = "probed",
+    /// Its peer speaks the 2019 protocol, and could not make sense of a probe: it is left to the idle
+    /// timeout.
+    Speaks2019 = "speaks_2019",
+    /// It has no peer here, or one that is not let in yet.
+    NoPeer = "no_peer",
+}
+
+labels! {
+    /// Why a packet or a signal went nowhere.
+    Drop:
     /// From a peer that is not there any more.
     StalePeer = "stale_peer",
     /// On the unreliable lane, before the peer was authenticated.

@@ -12,13 +12,13 @@ use std::{
 
 use bytes::Bytes;
 use commserver_core::{
-    Broker, Config, Identity, Input, Limits, Output, PeerId, ResumeToken, SignalKind,
+    Broker, Config, Identity, Input, Limits, Output, PeerId, ResumeToken, SignalKind, Timings,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use proto::{
-    AuthMessage, ConnectMessage, InterestMessage, Lane, Message, MessageType, ReadyMessage, Reason,
-    RenamedMessage, ReplacedMessage, Role, ServerEntry, ServersMessage, SubscriptionMessage,
-    WelcomeMessage, frame, peek,
+    AuthMessage, ConnectMessage, InterestMessage, Lane, Message, MessageType, PeerGoneMessage,
+    ReadyMessage, Reason, RenamedMessage, ReplacedMessage, Role, ServerEntry, ServersMessage,
+    SubscriptionMessage, WelcomeMessage, frame, peek,
 };
 
 /// Something that the world does; numbers are taken modulo what there is.
@@ -28,6 +28,7 @@ enum Op {
     Uplink(bool),
     Welcome(u64, Vec<u64>, &'static str),
     Replaced,
+    Gone(u64),
     Servers(u64, Vec<u64>),
     Connect(u64, Role),
     Signal(Vec<u8>),
@@ -150,6 +151,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (alias(), vec(alias(), 0..4), select(&["", "token", "no token"]))
             .prop_map(|(own, listed, token)| Op::Welcome(own, listed, token)),
         1 => Just(Op::Replaced),
+        2 => alias().prop_map(Op::Gone),
         2 => (0..9_u64, vec(alias(), 0..5)).prop_map(|(version, all)| Op::Servers(version, all)),
         8 => (alias(), role()).prop_map(|(alias, role)| Op::Connect(alias, role)),
         1 => vec(any::<u8>(), 0..60).prop_map(Op::Signal),
@@ -234,6 +236,10 @@ impl World {
                 r#type: MessageType::Servers.into(),
                 version,
                 entries: listed.into_iter().map(entry).collect(),
+            })),
+            Op::Gone(alias) => signal(encoded(&PeerGoneMessage {
+                r#type: MessageType::PeerGone.into(),
+                alias,
             })),
             Op::Connect(from_alias, role) => signal(encoded(&ConnectMessage {
                 r#type: MessageType::Connect.into(),
@@ -360,6 +366,10 @@ impl World {
                     let echo = is_forwarded(&delivery.frame) && published_by == Some(peer);
                     assert!(!echo, "{peer} hears itself");
                 }
+            }
+            Output::ExpectTraffic { peer, within } => {
+                assert!(self.alive.contains(&peer) && self.let_in.contains(&peer));
+                assert_eq!(within, Timings::default().gone_timeout);
             }
             Output::RemoteSignal { peer, .. }
             | Output::Authenticate { peer, .. }

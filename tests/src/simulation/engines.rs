@@ -348,6 +348,13 @@ impl Network {
         self.after(wait, Event::Engine(key, Step::Idle(now)));
     }
 
+    /// Its owner doubts that anybody is at the other end. What it delivers next is answered if so.
+    pub(super) fn expect_traffic(&mut self, key: EngineKey, within: Duration) {
+        if let Some(since) = self.engines[key.0].deaf_since {
+            self.after(within, Event::Engine(key, Step::Idle(since)));
+        }
+    }
+
     pub(super) fn note_engine(&mut self, engine: EngineKey, event: trace::Event) {
         let node = self.engines[engine.0].life.node;
         self.note(What::Engine {

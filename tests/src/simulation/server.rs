@@ -297,6 +297,11 @@ impl World {
                 self.server_closes(life, peer, reason);
                 None
             }
+            Output::ExpectTraffic { peer, within } => {
+                let engine = *self.living_server(life)?.engines.get(&peer)?;
+                self.net.expect_traffic(engine, within);
+                None
+            }
             Output::Authenticate {
                 peer,
                 role,

@@ -5,47 +5,49 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proto::{
     ConnectMessage, ConnectionRefusedMessage, ConnectionRefusedReason, ErrorMessage, Message,
-    MessageType, Reason, RenamedMessage, ReplacedMessage, Role, ServersMessage, WebRtcMessage,
-    WelcomeMessage, peek,
+    MessageType, PeerGoneMessage, Reason, RenamedMessage, ReplacedMessage, Role, ServersMessage,
+    WebRtcMessage, WelcomeMessage, peek,
 };
 
 use super::Broker;
 use crate::{
-    Drop, Output, Pair, PeerId, SignalKind,
+    Drop, GoneHint, Output, Pair, PeerId, SignalKind,
     peer::{State, is_server},
 };
 
 impl Broker {
     pub(super) fn handle_signal(&mut self, now: Instant, bytes: &Bytes) {
-        let handled = match peek::message_type(bytes) {
-            Some(MessageType::Welcome) => {
-                WelcomeMessage::decode(&bytes[..]).map(|message| self.handle_welcome(now, &message))
-            }
-            Some(MessageType::Servers) => {
-                ServersMessage::decode(&bytes[..]).map(|message| self.handle_servers(now, &message))
-            }
-            Some(MessageType::Replaced) => {
-                ReplacedMessage::decode(&bytes[..]).map(|_message| self.handle_replaced())
-            }
-            Some(MessageType::Connect) => {
-                ConnectMessage::decode(&bytes[..]).map(|message| self.handle_connect(now, &message))
-            }
-            Some(MessageType::WebrtcOffer) => WebRtcMessage::decode(&bytes[..])
-                .map(|message| self.handle_remote_signal(SignalKind::Offer, message)),
-            Some(MessageType::WebrtcAnswer) => WebRtcMessage::decode(&bytes[..])
-                .map(|message| self.handle_remote_signal(SignalKind::Answer, message)),
-            Some(MessageType::WebrtcIceCandidate) => WebRtcMessage::decode(&bytes[..])
-                .map(|message| self.handle_remote_signal(SignalKind::Candidate, message)),
-            Some(MessageType::ConnectionRefused) => ConnectionRefusedMessage::decode(&bytes[..])
-                .map(|message| self.handle_refused(now, &message)),
-            Some(MessageType::Error) => {
-                ErrorMessage::decode(&bytes[..]).map(|message| self.handle_told(now, &message))
-            }
-            _ => {
-                self.drop_one(Drop::UnknownType);
-                return;
-            }
-        };
+        let handled =
+            match peek::message_type(bytes) {
+                Some(MessageType::Welcome) => WelcomeMessage::decode(&bytes[..])
+                    .map(|message| self.handle_welcome(now, &message)),
+                Some(MessageType::Servers) => ServersMessage::decode(&bytes[..])
+                    .map(|message| self.handle_servers(now, &message)),
+                Some(MessageType::Replaced) => {
+                    ReplacedMessage::decode(&bytes[..]).map(|_message| self.handle_replaced())
+                }
+                Some(MessageType::PeerGone) => PeerGoneMessage::decode(&bytes[..])
+                    .map(|message| self.handle_gone(now, &message)),
+                Some(MessageType::Connect) => ConnectMessage::decode(&bytes[..])
+                    .map(|message| self.handle_connect(now, &message)),
+                Some(MessageType::WebrtcOffer) => WebRtcMessage::decode(&bytes[..])
+                    .map(|message| self.handle_remote_signal(SignalKind::Offer, message)),
+                Some(MessageType::WebrtcAnswer) => WebRtcMessage::decode(&bytes[..])
+                    .map(|message| self.handle_remote_signal(SignalKind::Answer, message)),
+                Some(MessageType::WebrtcIceCandidate) => WebRtcMessage::decode(&bytes[..])
+                    .map(|message| self.handle_remote_signal(SignalKind::Candidate, message)),
+                Some(MessageType::ConnectionRefused) => {
+                    ConnectionRefusedMessage::decode(&bytes[..])
+                        .map(|message| self.handle_refused(now, &message))
+                }
+                Some(MessageType::Error) => {
+                    ErrorMessage::decode(&bytes[..]).map(|message| self.handle_told(now, &message))
+                }
+                _ => {
+                    self.drop_one(Drop::UnknownType);
+                    return;
+                }
+            };
         if handled.is_err() {
             self.drop_one(Drop::Malformed);
         }
@@ -74,6 +76,27 @@ impl Broker {
     fn handle_replaced(&mut self) {
         self.stats.replaced += 1;
         self.uplink.forget_token();
+    }
+
+    /// The session of a client has ended, which says nothing yet about its peer. Passing the word on
+    /// provokes an acknowledgement, so a peer that is there is heard in time; and it learns that it
+    /// has no session.
+    fn handle_gone(&mut self, now: Instant, gone: &PeerGoneMessage) {
+        let current = self.peers.slots(gone.alias).current;
+        let client = current.and_then(|id| Some((id, self.peers.ready_mut(id)?)));
+        let within = self.config.timings.gone_timeout;
+        let hint = match client.filter(|(_, ready)| !ready.is_link()) {
+            None => GoneHint::NoPeer,
+            Some((_, ready)) if !ready.hello.ours => GoneHint::Speaks2019,
+            Some((peer, ready)) => {
+                ready.doubted_until = now.checked_add(within);
+                self.outputs
+                    .push_back(Output::ExpectTraffic { peer, within });
+                self.send(peer, gone.encode_to_vec().into());
+                GoneHint::Probed
+            }
+        };
+        *self.stats.gone_hints.entry(hint).or_default() += 1;
     }
 
     fn handle_servers(&mut self, now: Instant, servers: &ServersMessage) {

@@ -6,6 +6,7 @@
 )]
 
 mod admission;
+mod gone;
 mod interest;
 mod links;
 mod requests;

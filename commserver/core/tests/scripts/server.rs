@@ -25,6 +25,7 @@ pub(crate) struct Server {
     pub(crate) signals: Vec<Bytes>,
     pub(crate) opened: Vec<(PeerId, u64, bool)>,
     pub(crate) closed: Vec<(PeerId, Reason)>,
+    pub(crate) expected: Vec<(PeerId, Duration)>,
     pub(crate) remote_signals: Vec<(PeerId, SignalKind, Bytes)>,
     pub(crate) asked: Vec<(PeerId, Role, Bytes, Pair)>,
     pub(crate) proofs: Vec<(PeerId, Bytes, Pair)>,
@@ -41,6 +42,7 @@ impl Server {
             signals: Vec::new(),
             opened: Vec::new(),
             closed: Vec::new(),
+            expected: Vec::new(),
             remote_signals: Vec::new(),
             asked: Vec::new(),
             proofs: Vec::new(),
@@ -72,6 +74,7 @@ impl Server {
                     self.remote_signals.push((peer, kind, data));
                 }
                 Output::ClosePeer { peer, reason } => self.closed.push((peer, reason)),
+                Output::ExpectTraffic { peer, within } => self.expected.push((peer, within)),
                 Output::Authenticate {
                     peer,
                     role,
