@@ -98,6 +98,8 @@ struct Publisher {
     start: Instant,
     topic: TopicId,
     next_slot: u32,
+    /// Of a closed loop: since when its window is full, and when it gives up waiting.
+    give_up_at: Option<Instant>,
 }
 
 /// What was sent and received, and what of it the tally does not know yet.
@@ -175,6 +177,9 @@ impl Bot {
         if payload.slot >= self.plan.slots {
             self.books.counts.corrupt += 1;
             return;
+        }
+        if let Some(windows) = &self.tally.windows {
+            windows.receive(payload.client, stream.next(), payload.slot);
         }
         match stream.receive(payload.slot) {
             Verdict::Next => {}
@@ -296,12 +301,16 @@ impl Bot {
                 start: *start,
                 topic: self.plan.topic_of_publisher(self.client),
                 next_slot: 0,
+                give_up_at: None,
             });
         }
     }
 
     /// Publishes everything that is due.
     fn publish_due(&mut self, now: Instant, session: &mut Session) {
+        if self.tally.windows.is_some() {
+            return self.publish_window(session);
+        }
         while let Some(publisher) = &mut self.publisher {
             let (slot, topic) = (publisher.next_slot, publisher.topic);
             let due_ns = self.plan.due_ns(self.client, slot);
@@ -330,17 +339,16 @@ impl Bot {
             return;
         };
         let body = payload.encode(self.plan.payload_bytes);
+        let subscribers = self.subscribers(topic);
+        if let Some(windows) = &self.tally.windows {
+            windows.send(self.client, slot, subscribers);
+            self.books.account.sent_at.push(due_ns);
+        }
         match session.publish(name, self.plan.lane, body, false) {
             Ok(Published::Sent | Published::Queued) => {
                 self.books.account.sent.insert(slot);
                 self.books.published += 1;
-                let own = self.attendance.confirmed_since.is_some()
-                    && self
-                        .plan
-                        .topics_of(self.client)
-                        .any(|wanted| wanted == topic);
-                let subscribers = self.tally.subscribers(topic);
-                self.books.expected += subscribers.saturating_sub(u64::from(own));
+                self.books.expected += subscribers;
             }
             Ok(Published::Dropped) => self.tally.count_error("PublishUnreliableOffline"),
             Err(PublishError::QueueFull) => self.tally.count_error("PublishQueueFull"),
@@ -348,6 +356,16 @@ impl Bot {
             Err(PublishError::TooLarge { .. }) => self.tally.count_error("PublishTooLarge"),
             Err(_) => self.tally.count_error("PublishRefused"),
         }
+    }
+
+    /// Who is to receive what this one publishes to a topic.
+    fn subscribers(&self, topic: TopicId) -> u64 {
+        let own = self.attendance.confirmed_since.is_some()
+            && self
+                .plan
+                .topics_of(self.client)
+                .any(|wanted| wanted == topic);
+        self.tally.subscribers(topic).saturating_sub(u64::from(own))
     }
 
     /// Closes the books, when the bot has left.
@@ -451,6 +469,9 @@ impl App for Bot {
 
     fn next_deadline(&self) -> Option<Instant> {
         let publisher = self.publisher.as_ref()?;
+        if self.tally.windows.is_some() {
+            return Some(publisher.give_up_at.unwrap_or(publisher.start));
+        }
         let due_ns = self.plan.due_ns(self.client, publisher.next_slot);
         Some(publisher.start + Duration::from_nanos(due_ns))
     }
@@ -459,6 +480,8 @@ impl App for Bot {
 /// Stretches of presence that a bot remembers: one that loses its server more often than this is
 /// counted as away from then on.
 const ABSENCES_MAX: usize = 10_000;
+
+mod closed_loop;
 
 #[cfg(test)]
 mod tests;

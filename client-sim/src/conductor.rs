@@ -8,7 +8,7 @@ use std::{
 
 use client::{
     Config, Endpoint, EndpointConfig, Lane,
-    driver::{self, Running},
+    driver::{self, Commands, Running},
     kernel_drops,
 };
 use tokio::time::{sleep, timeout};
@@ -22,6 +22,7 @@ use crate::{
     probing::{Probe, Probes},
     report::{ConnectMs, LatencyUs, per_second},
     tally::Tally,
+    window::Windows,
     workers::Workers,
 };
 
@@ -35,6 +36,25 @@ pub(crate) struct Conductor {
     bots: Vec<Running<Command>>,
     /// Where each bot leaves its books.
     desks: Vec<Desk>,
+}
+
+/// What the clients' sockets did.
+#[derive(Debug, Default, Clone, Copy)]
+struct Sockets {
+    datagrams_in: u64,
+    datagrams_out: u64,
+    /// By the kernel, over the whole run.
+    drops: u64,
+}
+
+impl Sockets {
+    fn since(self, before: Self) -> Self {
+        Self {
+            datagrams_in: self.datagrams_in.saturating_sub(before.datagrams_in),
+            datagrams_out: self.datagrams_out.saturating_sub(before.datagrams_out),
+            drops: self.drops,
+        }
+    }
 }
 
 impl Conductor {
@@ -57,15 +77,17 @@ impl Conductor {
         self.start_clients().await?;
         let gathered = self.gather().await;
         let connected = self.tally.ready.load(Relaxed);
+        let before = self.sockets();
         let took = match gathered {
             Ok(()) => Ok(self.publish().await),
             Err(error) => Err(error),
         };
+        let mut sockets = self.sockets().since(before);
         // Before the sockets are closed, and their counters with them.
-        let sockets = self.bots.iter().map(|bot| &*bot.socket);
-        let socket_drops = kernel_drops(sockets).unwrap_or(0);
+        sockets.drops = kernel_drops(self.bots.iter().map(|bot| &*bot.socket)).unwrap_or(0);
+        self.tell(Phase::Leaving);
         self.dismiss().await;
-        Ok(self.report(took?, connected, socket_drops))
+        Ok(self.report(took?, connected, sockets))
     }
 
     /// Starts all clients, spread over the ramp.
@@ -186,12 +208,15 @@ impl Conductor {
         if self.control.stop.is_cancelled() {
             return Duration::ZERO;
         }
-        self.tell_all(|| Command::Begin).await;
         let bots = self.bots.iter().map(|bot| bot.commands.clone()).collect();
-        let pacer = Pacer::start(Arc::clone(&self.plan), start, bots);
-        if pacer.is_err() {
-            self.tally.count_error("NoPacer");
-        }
+        let pacer = match &self.tally.windows {
+            Some(windows) => {
+                windows.set_bots(bots);
+                None
+            }
+            None => self.start_pacer(start, bots),
+        };
+        self.tell_all(|| Command::Begin).await;
         let end = start + self.options.duration;
         while Instant::now() < end && !self.control.stop.is_cancelled() {
             let elapsed = start.elapsed().min(self.options.duration);
@@ -201,13 +226,22 @@ impl Conductor {
             });
             sleep(LOOK_INTERVAL.min(end.saturating_duration_since(Instant::now()))).await;
         }
-        drop(pacer);
         let took = start.elapsed().min(self.options.duration);
+        self.tell(Phase::Draining);
+        drop(pacer);
         if self.control.stop.is_cancelled() {
             self.tell_all(|| Command::Halt).await;
         }
         self.drain().await;
         took
+    }
+
+    fn start_pacer(&self, start: Instant, bots: Vec<Commands<Command>>) -> Option<Pacer> {
+        let pacer = Pacer::start(Arc::clone(&self.plan), start, bots);
+        if pacer.is_err() {
+            self.tally.count_error("NoPacer");
+        }
+        pacer.ok()
     }
 
     /// Until everything due is delivered, or nothing has come for a while.
@@ -234,8 +268,18 @@ impl Conductor {
         }
     }
 
+    /// What all clients' sockets have carried so far.
+    fn sockets(&self) -> Sockets {
+        let mut sum = Sockets::default();
+        for bot in &self.bots {
+            sum.datagrams_in += bot.socket.datagrams_in.value();
+            sum.datagrams_out += bot.socket.datagrams_out.value();
+        }
+        sum
+    }
+
     /// Collects the books and makes the report.
-    fn report(&self, took: Duration, connected: u64, socket_drops: u64) -> Report {
+    fn report(&self, took: Duration, connected: u64, sockets: Sockets) -> Report {
         let mut accounts = Vec::with_capacity(self.desks.len());
         let mut counts = Counts::default();
         for (client, desk) in (0..).zip(&self.desks) {
@@ -263,7 +307,10 @@ impl Conductor {
             duplicated: counts.duplicated,
             reordered: counts.reordered,
             corrupt: counts.corrupt + balance.invented,
-            socket_drops,
+            socket_drops: sockets.drops,
+            stalls: self.tally.windows.as_ref().map_or(0, Windows::stalls),
+            datagrams_in: sockets.datagrams_in,
+            datagrams_out: sockets.datagrams_out,
             publish_per_s: per_second(published, took),
             deliver_per_s: per_second(balance.delivered, took),
             connect_ms: ConnectMs::of(&self.tally.connect_us.lock()),

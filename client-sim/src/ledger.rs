@@ -83,6 +83,11 @@ pub(crate) enum Verdict {
 }
 
 impl Stream {
+    /// One more than the highest slot so far.
+    pub(crate) fn next(&self) -> u32 {
+        self.next
+    }
+
     pub(crate) fn receive(&mut self, slot: u32) -> Verdict {
         if !self.received.insert(slot) {
             return Verdict::Duplicate;
@@ -101,9 +106,30 @@ pub(crate) struct Account {
     pub(crate) client: u32,
     /// As publisher.
     pub(crate) sent: Slots,
+    /// In a closed loop, when each slot was sent, in nanoseconds since the start.
+    pub(crate) sent_at: Vec<u64>,
     /// As subscriber, one for each stream of the plan.
     pub(crate) streams: Vec<Stream>,
     pub(crate) presence: Presence,
+}
+
+impl Account {
+    /// When it sent a slot, or was to.
+    fn when(&self, plan: &Plan, slot: u32) -> u64 {
+        let sent_at = usize::try_from(slot).ok().and_then(|n| self.sent_at.get(n));
+        sent_at.map_or_else(|| plan.due_ns(self.client, slot), |at| *at)
+    }
+
+    /// When it sent the first and the last.
+    fn span(&self, plan: &Plan) -> (u64, u64) {
+        match (self.sent_at.first(), self.sent_at.last()) {
+            (Some(first), Some(last)) => (*first, *last),
+            _ => {
+                let last = plan.slots.saturating_sub(1);
+                (plan.due_ns(self.client, 0), plan.due_ns(self.client, last))
+            }
+        }
+    }
 }
 
 /// What all books together say.
@@ -139,9 +165,8 @@ pub(crate) fn settle(plan: &Plan, accounts: &[Account]) -> Balance {
 
 impl Balance {
     fn add(&mut self, plan: &Plan, publisher: &Account, subscriber: &Account, stream: &Stream) {
-        let (first, last) = (0, plan.slots.saturating_sub(1));
-        let due = |slot| plan.due_ns(publisher.client, slot);
-        let there = |account: &Account| account.presence.covers_all(due(first), due(last));
+        let (first, last) = publisher.span(plan);
+        let there = |account: &Account| account.presence.covers_all(first, last);
         let always = there(publisher) && there(subscriber);
         for word in 0..publisher.sent.0.len().max(stream.received.0.len()) {
             let (sent, received) = (publisher.sent.word(word), stream.received.word(word));
@@ -152,7 +177,7 @@ impl Balance {
                 missing
             } else {
                 present(missing, word, |slot| {
-                    let at = due(slot);
+                    let at = publisher.when(plan, slot);
                     publisher.presence.covers(at) && subscriber.presence.covers(at)
                 })
             };
@@ -272,6 +297,21 @@ mod tests {
         let balance = settle(&plan, &accounts);
         assert_eq!((balance.delivered, balance.lost, balance.away), (70, 1, 29));
         assert_eq!(balance.expected, 71);
+    }
+
+    #[test]
+    fn in_a_closed_loop_presence_is_judged_by_the_time_of_sending() {
+        let plan = plan();
+        let mut publisher = account(0, 0..3);
+        publisher.sent_at = vec![10, 20, 30];
+        let mut subscriber = account(1, []);
+        subscriber.presence = Presence::default();
+        subscriber.presence.add(0, 15);
+        subscriber.presence.add(25, u64::MAX);
+        let mut accounts = [publisher, subscriber];
+        receive(&mut accounts[1], 0, [0]);
+        let balance = settle(&plan, &accounts);
+        assert_eq!((balance.delivered, balance.lost, balance.away), (1, 1, 1));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod probing;
 mod report;
 mod require;
 mod tally;
+mod window;
 mod workers;
 
 use std::{collections::BTreeMap, io, time::Duration};
@@ -94,6 +95,8 @@ pub enum Phase {
     },
     /// Waiting for what is under way.
     Draining,
+    /// Nothing is under way any more: clients say goodbye.
+    Leaving,
 }
 
 /// Why there is no report.

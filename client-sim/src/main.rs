@@ -3,9 +3,11 @@
 //! Exits 0 when the run meets every `--require`, 1 when it misses one, 2 when there is nothing to
 //! report, 64 on bad flags.
 
+mod phases;
 mod screen;
 
 use std::{
+    convert::Infallible,
     fs,
     io::{self, IsTerminal as _, Write as _},
     net::IpAddr,
@@ -49,6 +51,10 @@ struct Flags {
     /// Packets per second of each publisher.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
+    /// A closed loop instead of a rate: publications that each publisher may have under way, one
+    /// being answered when every subscriber has it, or a later one. Latency counts from the sending.
+    #[arg(long, value_name = "N", conflicts_with = "rate")]
+    window: Option<u32>,
     /// Bytes of each packet's body, at least 28.
     #[arg(long, default_value_t = 100)]
     payload: usize,
@@ -85,6 +91,9 @@ struct Flags {
     /// Write the report as JSON to this file, or to standard output with '-'.
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
+    /// Say on standard output when a phase begins: one JSON object a line, for programs.
+    #[arg(long)]
+    phases: bool,
     /// No progress, and no report for people.
     #[arg(long)]
     quiet: bool,
@@ -132,8 +141,9 @@ async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     raise_file_limit(flags.clients)?;
     let stop = CancellationToken::new();
     let progress = watch::Sender::default();
-    let screen = progress.subscribe();
+    let (screen, listener) = (progress.subscribe(), progress.subscribe());
     let show = !flags.quiet && io::stderr().is_terminal();
+    let tell = flags.phases;
     let control = Control {
         stop: stop.clone(),
         progress: Some(progress),
@@ -141,15 +151,23 @@ async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let (require, json, quiet) = (flags.require.clone(), flags.json.clone(), flags.quiet);
     let report = {
         let watching = async {
-            tokio::join!(interrupts(&stop), async {
+            let show = async {
                 if show {
                     screen::show(screen).await;
                 }
-            });
+            };
+            let tell = async {
+                if tell {
+                    phases::tell(listener).await;
+                }
+            };
+            let ((), ()) = tokio::join!(show, tell);
+            std::future::pending::<Infallible>().await
         };
         tokio::select! {
             report = client_sim::run(flags.into(), control) => report,
-            () = watching => anyhow::bail!("interrupted twice"),
+            () = interrupts(&stop) => anyhow::bail!("interrupted twice"),
+            never = watching => match never {},
         }
     };
     if show {
@@ -234,6 +252,7 @@ impl From<Flags> for Options {
             subscribe_per_client: flags.subscribe_per_client,
             publishers: flags.publishers.0,
             rate: flags.rate,
+            window: flags.window,
             payload: flags.payload,
             lane: flags.lane,
             duration: flags.duration,

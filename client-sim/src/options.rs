@@ -24,6 +24,10 @@ pub struct Options {
     pub publishers: Option<u32>,
     /// Packets per second of each publisher, on a fixed schedule. 0 publishes nothing.
     pub rate: f64,
+    /// A closed loop instead of the schedule: how many of its own publications each publisher may
+    /// have under way, one being answered when every subscriber has it, or a later one. Latency
+    /// then counts from the sending.
+    pub window: Option<u32>,
     /// Bytes of each packet's body.
     pub payload: usize,
     /// The lane under test.
@@ -56,6 +60,7 @@ impl Default for Options {
             subscribe_per_client: 1,
             publishers: None,
             rate: 10.0,
+            window: None,
             payload: 100,
             lane: Lane::Reliable,
             duration: Duration::from_secs(10),
@@ -104,6 +109,11 @@ impl Options {
                 self.rate
             ),
         );
+        let window = self.window.unwrap_or(1);
+        check(
+            (1..=WINDOW_MAX).contains(&window),
+            format!("window: expected 1 to {WINDOW_MAX} publications, got {window}"),
+        );
         check(
             (payload::BYTES_MIN..=PAYLOAD_BYTES_MAX).contains(&self.payload),
             format!(
@@ -125,6 +135,9 @@ impl Options {
 
 /// Above it a schedule in nanoseconds means nothing any more.
 const RATE_MAX: f64 = 100_000.0;
+
+/// More would wait in the client's own queue, which has room for as many.
+const WINDOW_MAX: u32 = 1_024;
 
 /// The largest packet that a commserver takes by default, less the head around the body.
 const PAYLOAD_BYTES_MAX: usize = 16 * 1024 - 128;
@@ -158,6 +171,9 @@ mod tests {
         assert_eq!(problems(|o| o.payload = 27).len(), 1);
         assert!(problems(|o| o.payload = PAYLOAD_BYTES_MAX).is_empty());
         assert_eq!(problems(|o| o.payload = PAYLOAD_BYTES_MAX + 1).len(), 1);
+        assert!(problems(|o| o.window = Some(WINDOW_MAX)).is_empty());
+        assert_eq!(problems(|o| o.window = Some(WINDOW_MAX + 1)).len(), 1);
+        assert_eq!(problems(|o| o.window = Some(0)).len(), 1);
         assert!(problems(|o| o.publishers = Some(50)).is_empty());
         assert_eq!(problems(|o| o.publishers = Some(51)).len(), 1);
         assert!(problems(|o| o.publishers = Some(0)).is_empty());

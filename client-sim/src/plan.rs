@@ -21,8 +21,12 @@ pub(crate) struct Plan {
     subscribe_per_client: u32,
     /// Between two packets of a publisher.
     interval_ns: u64,
-    /// Packets of each publisher.
+    /// Packets of each publisher; in a closed loop the most that there can be.
     pub(crate) slots: u32,
+    /// Of a closed loop: packets that each publisher may have under way.
+    pub(crate) window: Option<u32>,
+    /// Of a closed loop: when to stop, since the start.
+    pub(crate) duration: Duration,
     seed: u64,
 }
 
@@ -53,11 +57,15 @@ impl Plan {
             topics: (0..options.topics).map(topic).collect(),
             subscribe_per_client: u32::from(options.subscribe_per_client.min(options.topics)),
             interval_ns,
-            slots: if publishing {
+            slots: if options.window.is_some() {
+                SLOTS_MAX
+            } else if publishing {
                 u32::try_from(slots).unwrap_or(u32::MAX)
             } else {
                 0
             },
+            window: options.window,
+            duration: options.duration,
             seed: options.seed,
         }
     }
@@ -127,6 +135,9 @@ impl Plan {
         self.publishers.div_ceil(self.topic_count()).max(1)
     }
 }
+
+/// A bitmap of them is 8 MiB.
+const SLOTS_MAX: u32 = 1 << 26;
 
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

@@ -32,13 +32,19 @@ pub struct Report {
     pub corrupt: u64,
     /// Datagrams that this machine's kernel dropped on the way to the clients.
     pub socket_drops: u64,
+    /// In a closed loop, times that a publisher waited in vain for its window, and went on.
+    pub stalls: u64,
+    /// Datagrams that came to the clients while publishing and until all was delivered.
+    pub datagrams_in: u64,
+    /// Datagrams that the clients sent meanwhile.
+    pub datagrams_out: u64,
     /// Over the time of publishing.
     pub publish_per_s: u64,
     /// Ditto.
     pub deliver_per_s: u64,
     /// From a client's start to READY.
     pub connect_ms: ConnectMs,
-    /// From the scheduled time of a packet to its delivery.
+    /// From the scheduled time of a packet to its delivery; in a closed loop from its sending.
     pub latency_us: LatencyUs,
     /// What else happened, by name.
     pub errors: BTreeMap<String, u64>,
@@ -240,6 +246,9 @@ pub(crate) mod tests {
             reordered: 2,
             corrupt: 0,
             socket_drops: 0,
+            stalls: 0,
+            datagrams_in: 0,
+            datagrams_out: 0,
             publish_per_s: 500,
             deliver_per_s: 24_499,
             connect_ms: ConnectMs {
@@ -285,6 +294,9 @@ pub(crate) mod tests {
             "reordered",
             "corrupt",
             "socket_drops",
+            "stalls",
+            "datagrams_in",
+            "datagrams_out",
             "publish_per_s",
             "deliver_per_s",
             "connect_ms",

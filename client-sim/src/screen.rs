@@ -47,6 +47,7 @@ fn line(now: &Progress, before: &Progress, elapsed: Duration) -> String {
             let under_way = now.expected.saturating_sub(now.delivered);
             format!("draining    {under_way} under way")
         }
+        Phase::Leaving => "leaving".to_owned(),
     }
 }
 

@@ -13,7 +13,10 @@ use std::{
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-use crate::plan::{Plan, TopicId};
+use crate::{
+    plan::{Plan, TopicId},
+    window::Windows,
+};
 
 /// Shared by all bots of a run.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Tally {
     /// Deliveries due by the subscribers confirmed at each sending.
     pub(crate) expected: AtomicU64,
     pub(crate) delivered: AtomicU64,
+    /// Of a closed loop.
+    pub(crate) windows: Option<Windows>,
     /// Confirmed subscribers of each topic.
     subscribers: Vec<AtomicU64>,
     /// The server of each client; 0 while it has none.
@@ -56,6 +61,9 @@ impl Tally {
             published: AtomicU64::new(0),
             expected: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
+            windows: plan
+                .window
+                .map(|size| Windows::new(plan.publishers, size, plan.lane)),
             subscribers: zeroes(plan.topics.len()),
             servers: zeroes(usize::try_from(plan.clients).unwrap_or(usize::MAX)),
             connect_us: Mutex::new(histogram()),

@@ -73,6 +73,32 @@ async fn each_topic_has_its_own_subscribers() -> Result<()> {
 }
 
 #[tokio::test]
+async fn in_a_closed_loop_a_publisher_waits_for_everybody() -> Result<()> {
+    let cluster = Cluster::start(1).await?;
+    let report = run(Options {
+        clients: 4,
+        window: Some(2),
+        ..options(&cluster)?
+    })
+    .await?;
+    // More than the windows alone: they were answered again and again.
+    ensure!(report.published > 4 * 2, "{report}");
+    ensure_clean(&report, report.published * 3)?;
+    ensure!(report.reordered == 0 && report.stalls == 0, "{report}");
+    // One that nobody answers sends no more than its window, and then waits.
+    let alone = run(Options {
+        clients: 1,
+        window: Some(2),
+        lane: Lane::Unreliable,
+        duration: Duration::from_millis(100),
+        ..options(&cluster)?
+    })
+    .await?;
+    ensure!(alone.published == 2 && alone.expected == 0, "{alone}");
+    cluster.stop().await
+}
+
+#[tokio::test]
 async fn a_bad_network_shows_on_the_unreliable_lane_alone() -> Result<()> {
     let cluster = Cluster::start(1).await?;
     let impair = Impair {
