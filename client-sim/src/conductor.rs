@@ -7,7 +7,7 @@ use std::{
 };
 
 use client::{
-    Config, Endpoint, EndpointConfig, Lane,
+    Config, Credentials, Endpoint, EndpointConfig, Lane,
     driver::{self, Commands, Running},
     kernel_drops,
 };
@@ -99,7 +99,9 @@ impl Conductor {
         })
         .map_err(client::ConnectError::from)?;
         let mut config = Config::new(self.options.coordinator.clone());
-        config.token = self.options.token.clone();
+        if let Some(token) = &self.options.token {
+            config.credentials = Credentials::Token(Arc::clone(token));
+        }
         let begin = Instant::now();
         for client in 0..self.plan.clients {
             let nth = f64::from(client) / f64::from(self.plan.clients);

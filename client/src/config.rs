@@ -1,13 +1,13 @@
 //! What a client and its endpoint are made with.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use shard::{Impair, rtc_peer::Certificate};
 use url::Url;
 
 use crate::{
+    credentials::{Credentials, TokenProvider},
     events::EventsConfig,
     session::{self, BackoffConfig, Offline},
     signalling::{self, Timeouts},
@@ -18,8 +18,11 @@ use crate::{
 pub struct Config {
     /// The coordinator, e.g. `ws://127.0.0.1:9090`.
     pub coordinator: Url,
-    /// Who we are: shown to the coordinator at the upgrade and to the server as AUTH.
-    pub token: Option<Arc<SecretString>>,
+    /// Who we are.
+    pub credentials: Credentials,
+    /// Where we are: the coordinator may prefer servers of the same region. Names are as
+    /// [`proto::region::is_region`] says.
+    pub region: Option<String>,
     /// What becomes of reliable publications made while there is no server.
     pub offline: Offline,
     /// Limits of the event queue.
@@ -37,13 +40,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults, without a token.
+    /// The defaults, without a token, anywhere.
     #[must_use]
     pub fn new(coordinator: Url) -> Self {
         let session = session::Config::default();
         Self {
             coordinator,
-            token: None,
+            credentials: Credentials::None,
+            region: None,
             offline: session.offline,
             events: EventsConfig::default(),
             backoff: session.backoff,
@@ -57,16 +61,53 @@ impl Config {
     /// The same with a token.
     #[must_use]
     pub fn with_token(mut self, token: impl Into<SecretString>) -> Self {
-        self.token = Some(Arc::new(token.into()));
+        self.credentials = Credentials::Token(Arc::new(token.into()));
+        self
+    }
+
+    /// The same with tokens that run out: `provide` is asked for one before each dial to the
+    /// coordinator, and once more before a server is joined long after that. Its answer serves for
+    /// both. It has 10 s; if there is none, or it is an error, the client tries again after a wait,
+    /// and [`crate::Event::Retrying`] says `AuthUnavailable`. It runs on the client's runtime and
+    /// must not block.
+    ///
+    /// ```
+    /// # struct Accounts;
+    /// # impl Accounts {
+    /// #     async fn fresh_token(&self) -> Result<String, std::io::Error> { Ok("token".into()) }
+    /// # }
+    /// use std::sync::Arc;
+    ///
+    /// let accounts = Arc::new(Accounts);
+    /// let config = client::Config::new("ws://127.0.0.1:9090".parse()?)
+    ///     .with_token_provider(move || {
+    ///         let accounts = Arc::clone(&accounts);
+    ///         async move { accounts.fresh_token().await }
+    ///     });
+    /// # Ok::<(), url::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn with_token_provider<F, R, T, E>(mut self, provide: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<T, E>> + Send + 'static,
+        T: Into<SecretString>,
+        E: fmt::Display,
+    {
+        self.credentials = Credentials::Provider(TokenProvider::new(provide));
+        self
+    }
+
+    /// The same in a region.
+    #[must_use]
+    pub fn with_region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
         self
     }
 
     pub(crate) fn session(&self, seed: u64) -> session::Config {
-        let token = self.token.as_ref();
         session::Config {
-            auth_body: token.map_or_else(Bytes::new, |token| {
-                Bytes::copy_from_slice(token.expose_secret().as_bytes())
-            }),
+            token: self.credentials.source(),
             seed,
             connect_timeout: self.connect_timeout,
             ping_interval: self.ping_interval,
@@ -79,7 +120,7 @@ impl Config {
     pub(crate) fn signalling(&self) -> signalling::Config {
         signalling::Config {
             coordinator: self.coordinator.clone(),
-            token: self.token.clone(),
+            region: self.region.clone(),
             timeouts: self.signalling,
         }
     }

@@ -14,10 +14,12 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    ConnectError,
     config::Config,
+    credentials,
     endpoint::Endpoint,
-    session::{Event, Input, Output, PeerId, Session, SignalKind},
-    signalling::{self, Manner, Order},
+    session::{Event, Input, Output, PeerId, Session, SignalKind, TokenRequest, TokenUnavailable},
+    signalling::{self, Manner, Order, Shown},
 };
 
 /// Who uses a session. All methods run on the session's own task and must not block; what they ask
@@ -93,21 +95,28 @@ impl<C> Clone for Commands<C> {
 /// Starts a session with a socket of its own, on the tokio runtime that this is called from.
 ///
 /// # Errors
-/// When the coordinator's URL is none, or the system has no socket for us.
+/// When the coordinator's URL or the region is none, or the system has no socket for us.
 pub fn start<A: App>(
     endpoint: &Endpoint,
     config: &Config,
     app: A,
-) -> Result<Running<A::Command>, crate::ConnectError> {
+) -> Result<Running<A::Command>, ConnectError> {
     let seed = endpoint.next_seed();
     let signalling = config.signalling();
-    signalling.request(Manner::Ours { resume: None })?;
+    signalling.request(Manner::Ours(&Shown::default()))?;
+    if let Some(region) = &config.region
+        && !proto::region::is_region(region)
+    {
+        return Err(ConnectError::BadRegion(region.clone()));
+    }
     let (orders, order_queue) = mpsc::channel(ORDERS_MAX);
+    let (questions, question_queue) = mpsc::channel(QUESTIONS_MAX);
     let stop = CancellationToken::new();
     let driver = Driver {
         session: Session::new(Instant::now(), config.session(seed)),
         app,
         orders,
+        questions,
         peer: None,
         congested: false,
         stop: stop.clone(),
@@ -121,6 +130,10 @@ pub fn start<A: App>(
         let signals = signals.clone();
         async move { signals.send(Command::Signalling(input)).await.is_ok() }
     };
+    if let Some(provider) = config.credentials.provider().cloned() {
+        let answers = credentials::run(provider, question_queue, tell.clone(), stop.clone());
+        tasks.spawn(answers);
+    }
     tasks.spawn(signalling::run(signalling, order_queue, tell, stop.clone()));
     tasks.spawn(shard.run(stop.clone()));
     tasks.close();
@@ -137,6 +150,7 @@ struct Driver<A> {
     session: Session,
     app: A,
     orders: mpsc::Sender<Order>,
+    questions: mpsc::Sender<TokenRequest>,
     /// The session's peer, as the shard knows it. There is one at a time.
     peer: Option<(PeerId, PeerKey)>,
     /// The reliable lane takes nothing more for now.
@@ -219,7 +233,12 @@ impl<A: App> Driver<A> {
                         self.session.handle_input(now, Input::Congested { peer });
                     }
                 }
-                Output::Dial { socket, resume } => self.order(now, Order::Dial(socket, resume)),
+                Output::FetchToken { request } => self.fetch_token(now, request),
+                Output::Dial {
+                    socket,
+                    token,
+                    resume,
+                } => self.order(now, Order::Dial(socket, Shown { token, resume })),
                 Output::HangUp { socket } => self.order(now, Order::HangUp(socket)),
                 Output::Signal { socket, bytes } => self.order(now, Order::Signal(socket, bytes)),
                 Output::OpenPeer { peer } => self.open(now, peer, peers),
@@ -252,6 +271,16 @@ impl<A: App> Driver<A> {
                 self.session
                     .handle_input(now, Input::PeerClosed { peer, reason });
             }
+        }
+    }
+
+    /// Passes a question on. Only the newest is asked, so a queue that is full means that nobody
+    /// reads it.
+    fn fetch_token(&mut self, now: Instant, request: TokenRequest) {
+        if self.questions.try_send(request).is_err() {
+            let result = Err(TokenUnavailable);
+            self.session
+                .handle_input(now, Input::Token { request, result });
         }
     }
 
@@ -355,6 +384,9 @@ const fn session_kind(kind: rtc_peer::SignalKind) -> SignalKind {
 
 /// One attempt is a dial, a CONNECT, an answer and a handful of candidates.
 const ORDERS_MAX: usize = 64;
+
+/// Questions for a token; a newer one takes the place of an older one.
+const QUESTIONS_MAX: usize = 4;
 
 /// A congested lane takes publications again when it holds less than this: half of what the
 /// engine buffers by default.

@@ -40,6 +40,9 @@ pub enum ConnectError {
     /// The URL is no coordinator's.
     #[error(transparent)]
     BadUrl(#[from] BadUrl),
+    /// The region's name is none.
+    #[error("expected a region of 1 to 64 letters, digits, '-', '_' and '.', got {0:?}")]
+    BadRegion(String),
     /// The system has no socket for it.
     #[error("no UDP socket for the client")]
     Socket(#[from] std::io::Error),
@@ -69,8 +72,8 @@ impl Endpoint {
     /// Its tasks run on the tokio runtime that this is called from.
     ///
     /// # Errors
-    /// When the coordinator's URL is none, or the system has no socket for the client. That it
-    /// cannot be reached is no error here: the client goes on trying.
+    /// When the coordinator's URL or the region is none, or the system has no socket for the client.
+    /// That it cannot be reached is no error here: the client goes on trying.
     pub fn connect(&self, config: &Config) -> Result<(Client, Events), ConnectError> {
         let (app, shared, events) = client::app(config.events);
         let running = driver::start(self, config, app)?;
@@ -148,6 +151,18 @@ const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_region_that_is_none_is_refused() {
+        let endpoint = Endpoint::new(EndpointConfig::default()).expect("a certificate");
+        let config = Config::new("ws://127.0.0.1:1".parse().expect("a URL"));
+        let refused = endpoint.connect(&config.clone().with_region("eu west"));
+        assert!(matches!(refused, Err(ConnectError::BadRegion(region)) if region == "eu west"));
+        let (client, _events) = endpoint
+            .connect(&config.with_region("eu-west"))
+            .expect("a socket");
+        client.close().await;
+    }
 
     #[test]
     fn loopback_stays_on_loopback() {

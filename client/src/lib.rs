@@ -26,6 +26,7 @@
 
 mod client;
 mod config;
+mod credentials;
 pub mod driver;
 mod endpoint;
 mod events;
@@ -34,6 +35,7 @@ mod signalling;
 
 pub use client::{Client, SubscribeError};
 pub use config::{Config, EndpointConfig};
+pub use credentials::{Credentials, TokenProvider};
 pub use endpoint::{ConnectError, Endpoint};
 pub use events::{Events, EventsConfig};
 pub use proto::{Lane, Reason};

@@ -19,6 +19,7 @@ mod signalling;
 mod stats;
 mod subscriptions;
 mod timers;
+mod tokens;
 
 use std::{
     collections::VecDeque,
@@ -28,10 +29,10 @@ use std::{
 use proto::Reason;
 
 use backoff::Backoff;
-pub use config::{Backoff as BackoffConfig, Config, Offline, Overflow};
+pub use config::{Backoff as BackoffConfig, Config, Offline, Overflow, TokenSource};
 pub use event::{
     Event, Identity, Input, Message, Output, PeerId, RequestError, RequestId, ServerError,
-    SignalKind, SocketId,
+    SignalKind, SocketId, TokenRequest, TokenUnavailable,
 };
 use flush::Flushes;
 use link::{Link, Phase};
@@ -44,6 +45,7 @@ pub use stats::{Dropped, Stats};
 pub use subscriptions::RequestRefused;
 use subscriptions::{Answer, Subscriptions};
 use timers::{Timer, Timers};
+use tokens::Tokens;
 
 /// The state machine of one client.
 ///
@@ -67,6 +69,7 @@ pub struct Session {
     timers: Timers,
     random: Random,
     backoff: Backoff,
+    tokens: Tokens,
     signalling: Signalling,
     /// What the last WELCOME gave us to come back with.
     resume: Option<Secret>,
@@ -115,6 +118,7 @@ impl Session {
             timers: Timers::default(),
             random: Random::new(config.seed),
             backoff: Backoff::new(config.backoff),
+            tokens: Tokens::new(config.token.clone()),
             signalling: Signalling::Down,
             resume: None,
             servers: Servers::default(),
@@ -128,7 +132,7 @@ impl Session {
             stats: Stats::default(),
             config,
         };
-        session.dial();
+        session.dial(now);
         session
     }
 
@@ -139,6 +143,7 @@ impl Session {
         }
         match input {
             Input::Tick => self.handle_tick(now),
+            Input::Token { request, result } => self.handle_token(now, request, result),
             Input::SignallingOpened { socket } => self.handle_signalling_opened(now, socket),
             Input::SignallingClosed { socket, reason } => {
                 self.handle_signalling_closed(now, socket, reason);
@@ -235,6 +240,7 @@ impl Session {
         } else {
             assert!(!self.timers.is_set(Timer::Migrate), "nobody asks us to go");
         }
+        self.check_question();
         let free = |link: &Link| link.phase == Phase::Ready && !link.congested;
         assert!(
             !self.link.as_ref().is_some_and(free) || self.outgoing.is_empty(),
@@ -260,7 +266,8 @@ impl Session {
     fn handle_tick(&mut self, now: Instant) {
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
-                Timer::Dial => self.dial(),
+                Timer::Dial => self.dial(now),
+                Timer::Token => self.miss_token(now),
                 Timer::Welcome => self.retry(now, Reason::HandshakeTimeout, Duration::ZERO),
                 Timer::Connect => self.fail_attempt(now, Reason::HandshakeTimeout),
                 Timer::Ready => self.ask_silent_server(now),

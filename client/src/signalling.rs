@@ -3,14 +3,13 @@
 //!
 //! Every wait has a deadline. The task ends when its client does.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{future::pending, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderValue, StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
 use proto::{RESUME_SUBPROTOCOL_PREFIX, Reason, SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX, limits};
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
@@ -31,7 +30,7 @@ use crate::session::{Input, Secret, SocketId};
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) coordinator: Url,
-    pub(crate) token: Option<Arc<SecretString>>,
+    pub(crate) region: Option<String>,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -59,16 +58,42 @@ impl Default for Timeouts {
 /// What the session wants of the socket.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Dial(SocketId, Option<Secret>),
+    Dial(SocketId, Shown),
     HangUp(SocketId),
     Signal(SocketId, Bytes),
+}
+
+/// What the coordinator is shown at the upgrade.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    pub(crate) token: Option<Secret>,
+    pub(crate) resume: Option<Secret>,
+}
+
+impl Shown {
+    /// The entries of the header that says which protocols we speak: ours, and the tokens.
+    fn subprotocols(&self) -> Vec<u8> {
+        let mut offered = SUBPROTOCOL.to_owned();
+        if let Some(token) = &self.token {
+            offered += ", ";
+            offered += TOKEN_SUBPROTOCOL_PREFIX;
+            BASE64_URL_SAFE_NO_PAD.encode_string(token.expose(), &mut offered);
+        }
+        let mut offered = offered.into_bytes();
+        if let Some(resume) = &self.resume {
+            offered.extend_from_slice(b", ");
+            offered.extend_from_slice(RESUME_SUBPROTOCOL_PREFIX.as_bytes());
+            offered.extend_from_slice(resume.expose());
+        }
+        offered
+    }
 }
 
 /// How to knock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Manner<'a> {
-    /// With our subprotocol, and with the resume token if there is one.
-    Ours { resume: Option<&'a Secret> },
+    /// With our subprotocol.
+    Ours(&'a Shown),
     /// As in 2019.
     Plain,
 }
@@ -100,27 +125,19 @@ impl Config {
             let path = format!("{path}/connect");
             url.set_path(&path);
         }
+        if let (Manner::Ours(_), Some(region)) = (manner, &self.region) {
+            url.query_pairs_mut().append_pair("region", region);
+        }
         let mut request = url
             .as_str()
             .into_client_request()
             .map_err(|_| bad("it has no host, or is otherwise malformed"))?;
-        let Manner::Ours { resume } = manner else {
+        let Manner::Ours(shown) = manner else {
             return Ok(request);
         };
-        let mut offered = SUBPROTOCOL.to_owned();
-        if let Some(token) = &self.token {
-            offered += ", ";
-            offered += TOKEN_SUBPROTOCOL_PREFIX;
-            BASE64_URL_SAFE_NO_PAD.encode_string(token.expose_secret(), &mut offered);
-        }
-        let mut offered = offered.into_bytes();
-        if let Some(resume) = resume {
-            offered.extend_from_slice(b", ");
-            offered.extend_from_slice(RESUME_SUBPROTOCOL_PREFIX.as_bytes());
-            offered.extend_from_slice(resume.expose());
-        }
-        let mut offered = HeaderValue::try_from(offered).map_err(|_| bad("bad subprotocol"))?;
-        offered.set_sensitive(self.token.is_some() || resume.is_some());
+        let mut offered = HeaderValue::try_from(shown.subprotocols())
+            .map_err(|_| bad("the resume token does not fit into a header"))?;
+        offered.set_sensitive(true);
         request
             .headers_mut()
             .insert(SEC_WEBSOCKET_PROTOCOL, offered);
@@ -181,9 +198,9 @@ impl Line {
         orders: &mut mpsc::Receiver<Order>,
     ) -> Option<Input> {
         match order {
-            Order::Dial(socket, resume) => {
+            Order::Dial(socket, shown) => {
                 self.hang_up().await;
-                self.dial(socket, resume.as_ref(), orders).await
+                self.dial(socket, &shown, orders).await
             }
             Order::HangUp(socket) => {
                 if matches!(&self.socket, Some((open, _)) if *open == socket) {
@@ -199,11 +216,11 @@ impl Line {
     async fn dial(
         &mut self,
         socket: SocketId,
-        resume: Option<&Secret>,
+        shown: &Shown,
         orders: &mut mpsc::Receiver<Order>,
     ) -> Option<Input> {
         let closed = |reason| Some(Input::SignallingClosed { socket, reason });
-        let dialed = timeout(self.config.timeouts.dial, open(&self.config, resume));
+        let dialed = timeout(self.config.timeouts.dial, open(&self.config, shown));
         // While this socket is not open, the only order there can be is to leave it.
         let left = async {
             loop {
@@ -285,9 +302,9 @@ impl Line {
 }
 
 /// Opens the socket; a second time, without the subprotocol, when the first answer ignores it.
-async fn open(config: &Config, resume: Option<&Secret>) -> Result<Socket, tungstenite::Error> {
+async fn open(config: &Config, shown: &Shown) -> Result<Socket, tungstenite::Error> {
     let ignored = ProtocolError::SecWebSocketSubProtocolError(SubProtocolError::NoSubProtocol);
-    match connect(config, Manner::Ours { resume }).await {
+    match connect(config, Manner::Ours(shown)).await {
         Err(tungstenite::Error::Protocol(error)) if error == ignored => {
             connect(config, Manner::Plain).await
         }

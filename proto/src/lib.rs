@@ -22,6 +22,7 @@ pub mod lane;
 pub mod limits;
 pub mod peek;
 pub mod reason;
+pub mod region;
 pub mod resume;
 pub mod topic;
 pub mod topic_list;

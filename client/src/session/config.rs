@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use proto::limits;
+
+use super::Secret;
 
 /// Settings of one session. Every field has a default that suits an interactive program.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Body of AUTH, usually the token's bytes. May be empty.
-    pub auth_body: Bytes,
+    /// Who we are: shown at the upgrade, and the body of AUTH.
+    pub token: TokenSource,
+    /// From asking the owner for a token to its answer. 10 s.
+    pub token_timeout: Duration,
     /// Source of all jitter: the same seed and inputs give the same outputs.
     pub seed: u64,
     /// From the signalling socket's opening to WELCOME. 10 s.
@@ -38,7 +41,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            auth_body: Bytes::new(),
+            token: TokenSource::default(),
+            token_timeout: Duration::from_secs(10),
             seed: 0,
             welcome_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
@@ -51,6 +55,22 @@ impl Default for Config {
             requests_max: 256,
             counted_topics_max: 4_096,
         }
+    }
+}
+
+/// Where a session's token comes from.
+#[derive(Debug, Clone)]
+pub enum TokenSource {
+    /// It is the same for as long as the session lasts. Empty: none.
+    Fixed(Secret),
+    /// The owner is asked, by [`super::Output::FetchToken`]: before each dial, and before an AUTH
+    /// that comes more than 30 s after the last answer.
+    Asked,
+}
+
+impl Default for TokenSource {
+    fn default() -> Self {
+        Self::Fixed(Secret::default())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What goes into a session and what comes out of it.
 
+mod show;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -14,6 +16,15 @@ pub struct SocketId(pub u64);
 /// One peer of a session, counted from 1. Inputs about an older one are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(pub u64);
+
+/// One question for a token, counted from 1. Answers to an older one are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TokenRequest(pub u64);
+
+/// The owner has no token just now. Why, it knows itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no token just now")]
+pub struct TokenUnavailable;
 
 /// One call of `subscribe` or `unsubscribe`, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,10 +42,17 @@ pub enum SignalKind {
 }
 
 /// What happened, as the shell tells it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Input {
     /// Time passed: the deadline may be reached.
     Tick,
+    /// The owner's answer to [`Output::FetchToken`].
+    Token {
+        /// The question.
+        request: TokenRequest,
+        /// The token; without one the session tries again after a wait.
+        result: Result<Secret, TokenUnavailable>,
+    },
     /// The signalling socket is open, and the coordinator took us in.
     SignallingOpened {
         /// The socket of [`Output::Dial`].
@@ -100,12 +118,20 @@ pub enum Input {
 }
 
 /// What the shell has to do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Output {
+    /// Ask the owner for a token; [`Input::Token`] answers. Only where the token's source is
+    /// [`super::TokenSource::Asked`]. An older question need not be answered any more.
+    FetchToken {
+        /// The question.
+        request: TokenRequest,
+    },
     /// Open a signalling socket; [`Input::SignallingOpened`] or [`Input::SignallingClosed`] answers.
     Dial {
         /// Its name from now on.
         socket: SocketId,
+        /// Who we are.
+        token: Option<Secret>,
         /// The resume token to show, so that the alias is kept. In characters that may stand in a
         /// `Sec-WebSocket-Protocol` header.
         resume: Option<Secret>,

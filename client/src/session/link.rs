@@ -9,7 +9,7 @@ use proto::{
 };
 
 use super::{
-    Event, Identity, Message, Output, PeerId, Session,
+    Event, Identity, Message, Output, PeerId, Secret, Session,
     event::{ServerError, retry_after},
     signalling::ERRORS_THAT_CLOSE_NOTHING,
     subscriptions,
@@ -23,7 +23,9 @@ pub(super) enum Phase {
     AwaitingOffer,
     /// The offer has come; ICE, DTLS and the channels are on their way.
     Opening,
-    /// The reliable lane is open and AUTH is sent.
+    /// The reliable lane is open, and AUTH waits for the owner's answer.
+    AwaitingToken,
+    /// AUTH is sent.
     Authenticating,
     /// The server has taken us in.
     Ready,
@@ -102,13 +104,19 @@ impl Session {
         if lane != Lane::Reliable || link.phase != Phase::Opening {
             return;
         }
-        link.phase = Phase::Authenticating;
+        self.authenticate(now);
+    }
+
+    pub(super) fn send_auth(&mut self, now: Instant, token: &Secret) {
+        if let Some(link) = &mut self.link {
+            link.phase = Phase::Authenticating;
+        }
         self.timers
             .set(Timer::Ready, now + self.config.ready_timeout);
         let auth = AuthMessage {
             r#type: MessageType::Auth.into(),
             role: Role::Client.into(),
-            body: self.config.auth_body.clone(),
+            body: token.expose().clone(),
             capabilities: frame::capabilities(false),
             ..Default::default()
         };
@@ -290,6 +298,7 @@ impl Session {
         {
             self.outputs.push_back(Output::ClosePeer { peer });
         }
+        self.drop_idle_question();
         self.lose_flushes();
         self.forget_asked();
     }

@@ -29,7 +29,7 @@ impl Session {
         link.leaving_since = Some(now);
         // Otherwise a WELCOME is on its way, or the next dial is.
         if matches!(self.signalling, Signalling::Welcomed { .. }) {
-            self.dial();
+            self.dial(now);
         }
     }
 

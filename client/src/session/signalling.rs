@@ -10,7 +10,7 @@ use bytes::Bytes;
 use proto::{
     ConnectMessage, ConnectionRefusedMessage, ConnectionRefusedReason, ErrorMessage, Message as _,
     MessageType, Reason, ReplacedMessage, Role, ServerState, ServersMessage, WebRtcMessage,
-    WelcomeMessage, limits, peek,
+    WelcomeMessage, limits, peek, resume,
 };
 
 use super::{
@@ -24,6 +24,8 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signalling {
     Down,
+    /// About to dial: the owner is asked for a token.
+    AwaitingToken,
     Dialing(SocketId),
     /// Open, and WELCOME has not come.
     Open(SocketId),
@@ -85,7 +87,7 @@ impl Servers {
 impl Signalling {
     fn socket(self) -> Option<SocketId> {
         match self {
-            Self::Down => None,
+            Self::Down | Self::AwaitingToken => None,
             Self::Dialing(socket) | Self::Open(socket) | Self::Welcomed { socket, .. } => {
                 Some(socket)
             }
@@ -94,7 +96,7 @@ impl Signalling {
 
     /// WELCOME is to be expected, without anybody's doing.
     pub(super) fn awaits_welcome(self) -> bool {
-        matches!(self, Self::Dialing(_) | Self::Open(_))
+        matches!(self, Self::AwaitingToken | Self::Dialing(_) | Self::Open(_))
     }
 
     /// We are welcomed under this alias, and for so long that news of a session's end is not about
@@ -106,13 +108,17 @@ impl Signalling {
 }
 
 impl Session {
-    pub(super) fn dial(&mut self) {
-        self.hang_up();
+    pub(super) fn open_socket(&mut self, token: Secret) {
         self.stats.dials += 1;
         let socket = SocketId(self.stats.dials);
         self.signalling = Signalling::Dialing(socket);
         let resume = self.resume.clone();
-        self.outputs.push_back(Output::Dial { socket, resume });
+        let token = Some(token).filter(|token| !token.expose().is_empty());
+        self.outputs.push_back(Output::Dial {
+            socket,
+            token,
+            resume,
+        });
     }
 
     pub(super) fn hang_up(&mut self) {
@@ -120,10 +126,11 @@ impl Session {
         self.servers.untried.clear();
         self.servers.come_back_after = None;
         self.servers.refusal = None;
-        if let Some(socket) = self.signalling.socket() {
-            self.signalling = Signalling::Down;
+        let left = std::mem::replace(&mut self.signalling, Signalling::Down);
+        if let Some(socket) = left.socket() {
             self.outputs.push_back(Output::HangUp { socket });
         }
+        self.drop_idle_question();
     }
 
     /// Leaves the coordinator and comes back after a wait of at least `least`: a fresh WELCOME
@@ -326,12 +333,11 @@ impl Session {
     }
 
     fn keep_resume_token(&mut self, token: &str) {
-        let fits = token.len() <= RESUME_TOKEN_BYTES_MAX && token.bytes().all(is_header_token);
-        if !fits {
+        let fits = resume::is_token(token);
+        if !fits && !token.is_empty() {
             self.stats.dropped.malformed += 1;
         }
-        self.resume = (fits && !token.is_empty())
-            .then(|| Secret::new(Bytes::copy_from_slice(token.as_bytes())));
+        self.resume = fits.then(|| Secret::new(Bytes::copy_from_slice(token.as_bytes())));
     }
 
     fn handle_servers(&mut self, now: Instant, servers: &ServersMessage) {
@@ -441,31 +447,6 @@ impl Session {
         }
     }
 }
-
-/// What an entry of a header such as `Sec-WebSocket-Protocol` is made of (RFC 9110, `token`).
-const fn is_header_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
-}
-
-/// A longer one is no token, and not shown: servers limit the headers that they read.
-const RESUME_TOKEN_BYTES_MAX: usize = 4_096;
 
 /// How long the news that a session has ended may take from the coordinator by way of the server.
 const NEWS_AGE_MAX: Duration = Duration::from_secs(5);

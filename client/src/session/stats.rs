@@ -5,6 +5,8 @@
 pub struct Stats {
     /// Signalling sockets asked for.
     pub dials: u64,
+    /// Times that the owner had no token for us, or none in time.
+    pub tokens_missed: u64,
     /// CONNECTs sent.
     pub attempts: u64,
     /// Offers that came, each of which opened a peer.

@@ -10,6 +10,7 @@ mod publish;
 mod reconnect;
 mod resume;
 mod subscribe;
+mod tokens;
 
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,8 @@ use std::time::Instant;
 pub(super) enum Timer {
     /// The next signalling socket.
     Dial,
+    /// The owner's answer.
+    Token,
     /// WELCOME on the open socket.
     Welcome,
     /// READY since CONNECT.
@@ -23,8 +25,9 @@ pub(super) enum Timer {
 pub(super) struct Timers([Option<Instant>; Timer::ALL.len()]);
 
 impl Timer {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Dial,
+        Self::Token,
         Self::Welcome,
         Self::Connect,
         Self::Ready,

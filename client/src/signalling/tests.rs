@@ -17,6 +17,13 @@ use tokio_tungstenite::{
 
 const SOCKET: SocketId = SocketId(1);
 
+fn showing(token: Option<&str>) -> Shown {
+    Shown {
+        token: token.map(|token| Secret::new(token.to_owned())),
+        resume: None,
+    }
+}
+
 /// The task, the session's end of it, and the coordinator's listener.
 struct Scene {
     listener: TcpListener,
@@ -36,7 +43,7 @@ impl Scene {
         let addr = listener.local_addr().expect("bound");
         let config = Config {
             coordinator: format!("ws://{addr}").parse().expect("a URL"),
-            token: token.map(|token| Arc::new(token.into())),
+            region: None,
             timeouts,
         };
         let (orders, order_queue) = mpsc::channel(8);
@@ -49,7 +56,7 @@ impl Scene {
         #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
         let task = tokio::spawn(run(config, order_queue, tell, stop.clone()));
         orders
-            .send(Order::Dial(SOCKET, None))
+            .send(Order::Dial(SOCKET, showing(token)))
             .await
             .expect("the task runs");
         Self {
@@ -146,8 +153,11 @@ async fn a_resume_token_travels_beside_the_credentials() {
     scene.assert_opened().await;
     drop(coordinator);
     scene.assert_closed(None).await;
-    let resume = Some(Secret::new("t0.k-n_"));
-    let dial = Order::Dial(SocketId(2), resume);
+    let shown = Shown {
+        resume: Some(Secret::new("t0.k-n_")),
+        ..showing(Some("s3cret"))
+    };
+    let dial = Order::Dial(SocketId(2), shown);
     scene.orders.send(dial).await.expect("the task runs");
     let (_coordinator, _, offered) = scene.accept().await;
     assert_eq!(offered, "webrtc-broker.1, token.czNjcmV0, resume.t0.k-n_");
@@ -217,7 +227,7 @@ async fn nobody_there_is_said_at_once() {
     drop(listener);
     let config = Config {
         coordinator: format!("ws://{addr}").parse().expect("a URL"),
-        token: None,
+        region: None,
         timeouts: Timeouts::default(),
     };
     let mut line = Line {
@@ -225,7 +235,7 @@ async fn nobody_there_is_said_at_once() {
         socket: None,
     };
     let (_orders, mut order_queue) = mpsc::channel(1);
-    let input = line.dial(SOCKET, None, &mut order_queue).await;
+    let input = line.dial(SOCKET, &Shown::default(), &mut order_queue).await;
     let gone = Input::SignallingClosed {
         socket: SOCKET,
         reason: None,
@@ -253,7 +263,7 @@ async fn a_dial_that_hangs_can_be_left_and_ends_in_time() {
         .expect("the task runs");
     scene
         .orders
-        .send(Order::Dial(SocketId(2), None))
+        .send(Order::Dial(SocketId(2), Shown::default()))
         .await
         .expect("the task runs");
     let _second = scene.accept().await;
@@ -297,16 +307,43 @@ async fn stopping_hangs_up() {
 }
 
 #[test]
+fn region_is_in_the_url() {
+    let request = |coordinator: &str, region: Option<&str>, manner| {
+        let config = Config {
+            coordinator: coordinator.parse().expect("a URL"),
+            region: region.map(str::to_owned),
+            timeouts: Timeouts::default(),
+        };
+        let request = config.request(manner).expect("a request");
+        request.uri().path_and_query().expect("a path").to_string()
+    };
+    let shown = Shown::default();
+    let ours = Manner::Ours(&shown);
+    assert_eq!(request("ws://a", None, ours), "/connect");
+    assert_eq!(
+        request("ws://a", Some("eu-west_1"), ours),
+        "/connect?region=eu-west_1"
+    );
+    // What is there already stays.
+    assert_eq!(
+        request("ws://a/b/?x=1", Some("eu"), ours),
+        "/b/connect?x=1&region=eu"
+    );
+    // In 2019 there were none.
+    assert_eq!(request("ws://a", Some("eu"), Manner::Plain), "/connect");
+}
+
+#[test]
 fn urls_of_coordinators() {
     let path = |url: &str| {
         let coordinator = url.parse().expect("a URL");
         let config = Config {
             coordinator,
-            token: None,
+            region: None,
             timeouts: Timeouts::default(),
         };
         config
-            .request(Manner::Ours { resume: None })
+            .request(Manner::Ours(&Shown::default()))
             .map(|request| request.uri().path().to_owned())
     };
     assert_eq!(path("ws://localhost:9090"), Ok("/connect".into()));

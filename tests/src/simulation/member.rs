@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Instant};
 
 use bytes::Bytes;
 use client::session::{
-    Config, Event as Told, Input, Output, PeerId, Session, SignalKind, SocketId,
+    Config, Event as Told, Input, Output, PeerId, Secret, Session, SignalKind, SocketId,
+    TokenRequest, TokenSource, TokenUnavailable,
 };
 use proto::{Lane, MessageType, Reason, peek};
 
@@ -117,8 +118,14 @@ impl World {
                 Core::Rogue(Box::new(Rogue::new(mischief, index, published, now, seed)))
             }
             None => {
+                // Some know their token, some ask for it each time.
+                let token = if index.is_multiple_of(3) {
+                    TokenSource::Asked
+                } else {
+                    TokenSource::Fixed(Secret::new(credentials::token(index)))
+                };
                 let config = Config {
-                    auth_body: credentials::token(index),
+                    token,
                     seed,
                     ..Config::default()
                 };
@@ -232,6 +239,7 @@ impl World {
     fn count_session(&mut self, stats: client::session::Stats) {
         let dropped = stats.dropped;
         for (what, count) in [
+            ("misses a token", stats.tokens_missed),
             ("fails to connect", stats.attempts_failed),
             ("is disconnected", stats.disconnects),
             ("moves", stats.moves),
@@ -319,6 +327,7 @@ impl World {
         };
         let member = &mut self.members[index];
         match output {
+            Output::FetchToken { request } => self.give_token(life, index, request),
             Output::Dial { socket, .. } => {
                 let key = self.net.dial(life, Some(socket));
                 member.sockets.insert(socket, key);
@@ -360,6 +369,22 @@ impl World {
             }
             Output::Send { peer, lane, frame } => self.member_sends(index, peer, lane, frame),
             Output::Event(event) => self.application_told(life, event),
+        }
+    }
+
+    /// Whoever gives tokens has one at once, or now and then none.
+    fn give_token(&mut self, life: Life, index: usize, request: TokenRequest) {
+        let result = if !self.plan.is_quiet() && self.faults.percent(10) {
+            Err(TokenUnavailable)
+        } else {
+            Ok(Secret::new(credentials::token(index)))
+        };
+        let now = self.net.clock.instant();
+        if let Some(core) = self
+            .living_member(life)
+            .and_then(|member| member.core.as_mut())
+        {
+            core.handle_input(now, Input::Token { request, result });
         }
     }
 

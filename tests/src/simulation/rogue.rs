@@ -121,6 +121,7 @@ impl Rogue {
         let socket = SocketId(self.sockets);
         self.outputs.push_back(Output::Dial {
             socket,
+            token: None,
             resume: None,
         });
     }

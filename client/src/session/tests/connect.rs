@@ -6,7 +6,7 @@ use proto::{ConnectionRefusedMessage, ConnectionRefusedReason};
 #[test]
 fn from_welcome_to_connected() {
     let config = Config {
-        auth_body: Bytes::from_static(b"token"),
+        token: TokenSource::Fixed(Secret::new("token")),
         ..Config::default()
     };
     let mut script = Script::with(config);

@@ -85,7 +85,7 @@ fn migrate_waits_a_random_part_then_moves_with_alias_and_subscriptions() {
     script.packet(migrate());
     script.sleep();
     assert!(matches!(script.take(), Output::HangUp { .. }));
-    let Output::Dial { socket, resume } = script.take() else {
+    let Output::Dial { socket, resume, .. } = script.take() else {
         panic!("expected Dial");
     };
     assert_eq!(resume, Some(Secret::new("t0ken")));

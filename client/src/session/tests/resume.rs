@@ -26,7 +26,7 @@ fn peer_gone(alias: u64) -> PeerGoneMessage {
 /// What the next dial shows.
 fn take_dial_showing(script: &mut Script) -> Option<String> {
     match script.take() {
-        Output::Dial { socket, resume } => {
+        Output::Dial { socket, resume, .. } => {
             script.input(Input::SignallingOpened { socket });
             resume.map(|token| String::from_utf8(token.expose().to_vec()).expect("text"))
         }
