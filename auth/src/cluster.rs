@@ -2,7 +2,10 @@
 //! travels.
 //!
 //! At the coordinator a server shows a short-lived token; on a link both sides show a proof over
-//! the link itself. Each under a key of its own, derived from the secret.
+//! the link itself; by a resume token a session keeps its alias. Each under a key of its own,
+//! derived from the secret.
+
+pub mod resume;
 
 use std::{
     path::Path,
@@ -27,6 +30,7 @@ pub struct ClusterSecret(Arc<Keys>);
 struct Keys {
     raw: SecretString,
     uplink: [u8; 32],
+    resume: [u8; 32],
     link: hmac::Key,
 }
 
@@ -75,10 +79,12 @@ impl ClusterSecret {
     fn from_secret(raw: SecretString) -> Self {
         let master = hmac::Key::new(hmac::HMAC_SHA256, raw.expose_secret().as_bytes());
         let uplink = mac(&master, &[b"webrtc-broker.1 uplink token"]);
+        let resume = mac(&master, &[b"webrtc-broker.1 resume token"]);
         let link = mac(&master, &[b"webrtc-broker.1 link proof"]);
         Self(Arc::new(Keys {
             raw,
             uplink,
+            resume,
             link: hmac::Key::new(hmac::HMAC_SHA256, &link),
         }))
     }
