@@ -24,6 +24,8 @@ pub struct Config {
     pub cluster_secret: ClusterSecret,
     /// Takes the cluster secret itself, in clear, from servers that speak only the 2019 protocol.
     pub raw_cluster_secret: bool,
+    /// How long a session that has ended may still be taken up.
+    pub resume_lifetime: Duration,
     /// Static pages, beside the endpoints.
     pub pages: Vec<Page>,
     /// How much is taken.
@@ -43,6 +45,7 @@ impl Config {
             clients,
             cluster_secret,
             raw_cluster_secret: false,
+            resume_lifetime: RESUME_LIFETIME,
             pages: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -158,6 +161,9 @@ impl Default for Timeouts {
 
 /// A session's task, its buffers and its place in the registry.
 const SESSION_BYTES: usize = 24 * 1024;
+
+/// A week: over a long weekend.
+const RESUME_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// The 2019 coordinator's port.
 const LISTEN: SocketAddr =

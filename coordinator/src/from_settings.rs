@@ -1,7 +1,7 @@
 //! From settings to a [`Config`]: every key, with its default and its range, and all that can be
 //! wrong with them together.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use auth::{AllowAll, Authenticator, ClusterSecret, SharedSecret, secret};
 use coordinator_core::{Instance, Rate, Selector};
@@ -66,6 +66,7 @@ pub(crate) fn load(
         instance: instance(&mut settings),
         selector: selector(&mut settings),
         raw_cluster_secret: settings.take("raw_cluster_secret", defaults.raw_cluster_secret),
+        resume_lifetime: resume_lifetime(&mut settings, defaults.resume_lifetime),
         limits: limits(&mut settings, &defaults.limits),
         timeouts: timeouts(&mut settings, &defaults.timeouts),
         ..defaults
@@ -159,6 +160,11 @@ fn selector(settings: &mut Settings) -> Selector {
     })
 }
 
+fn resume_lifetime(settings: &mut Settings, default: Duration) -> Duration {
+    let range = Duration::from_secs(1)..=Duration::from_hours(365 * 24);
+    settings.take_within("resume_lifetime", default, range)
+}
+
 fn limits(settings: &mut Settings, defaults: &Limits) -> Limits {
     let core = &defaults.core;
     let count = 1..=10_000_000;
@@ -218,10 +224,7 @@ fn limits(settings: &mut Settings, defaults: &Limits) -> Limits {
 }
 
 fn timeouts(settings: &mut Settings, defaults: &Timeouts) -> Timeouts {
-    let (low, high) = (
-        std::time::Duration::from_millis(1),
-        std::time::Duration::from_hours(24),
-    );
+    let (low, high) = (Duration::from_millis(1), Duration::from_hours(24));
     let mut timeout = |key, default| settings.take_within(key, default, low..=high);
     let timeouts = Timeouts {
         ping_interval: timeout("timeouts.ping_interval", defaults.ping_interval),
@@ -270,6 +273,7 @@ mod tests {
         assert_eq!(loaded.config.limits, defaults.limits);
         assert_eq!(loaded.config.timeouts, defaults.timeouts);
         assert_eq!(loaded.config.listen, defaults.listen);
+        assert_eq!(loaded.config.resume_lifetime, defaults.resume_lifetime);
         assert!(loaded.insecure);
         let shown = loaded.effective.to_string();
         assert!(

@@ -1,10 +1,14 @@
 //! The hub: the one task that owns the state machine, and never waits for a session.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
+use auth::{
+    ClusterSecret,
+    cluster::resume::{self, Holder},
+};
 use bytes::Bytes;
-use coordinator_core::{Coordinator, Input, Output, SessionId, Stats};
-use proto::{Reason, Role};
+use coordinator_core::{Coordinator, Input, Output, Resume, SessionId, Stats};
+use proto::{Message as _, Reason, WelcomeMessage};
 use rustc_hash::FxHashMap;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -15,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     metrics::{Dropped, Metrics},
     outbox,
+    session::Owner,
+    upgrade::auth_role,
 };
 
 /// What sessions tell the hub.
@@ -22,8 +28,7 @@ use crate::{
 pub(crate) enum Command {
     /// A session is open.
     Open {
-        role: Role,
-        ours: bool,
+        owner: Owner,
         seat: Seat,
         /// By this it is called from now on.
         id: oneshot::Sender<SessionId>,
@@ -41,10 +46,18 @@ pub(crate) struct Seat {
     pub(crate) close: oneshot::Sender<Reason>,
 }
 
+/// Signs what sessions may show when they come back.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    pub(crate) secret: ClusterSecret,
+    pub(crate) lifetime: Duration,
+}
+
 #[derive(Debug)]
 pub(crate) struct Hub {
     core: Coordinator,
-    seats: FxHashMap<SessionId, Seat>,
+    tokens: Tokens,
+    seats: FxHashMap<SessionId, (Owner, Seat)>,
     next_session: u64,
     commands: mpsc::Receiver<Command>,
     stats: watch::Sender<Stats>,
@@ -54,12 +67,14 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(
         core: Coordinator,
+        tokens: Tokens,
         stats: watch::Sender<Stats>,
         metrics: Metrics,
     ) -> (Self, mpsc::Sender<Command>) {
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let hub = Self {
             core,
+            tokens,
             seats: FxHashMap::default(),
             next_session: 0,
             commands,
@@ -93,12 +108,7 @@ impl Hub {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Open {
-                role,
-                ours,
-                seat,
-                id,
-            } => self.open(role, ours, seat, id),
+            Command::Open { owner, seat, id } => self.open(owner, seat, id),
             Command::Signal { session, bytes } => {
                 self.input(Input::Signal { session, bytes });
             }
@@ -109,33 +119,50 @@ impl Hub {
         }
     }
 
-    fn open(&mut self, role: Role, ours: bool, seat: Seat, id: oneshot::Sender<SessionId>) {
+    fn open(&mut self, owner: Owner, seat: Seat, id: oneshot::Sender<SessionId>) {
         self.next_session += 1;
         let session = SessionId(self.next_session);
         if id.send(session).is_err() {
             // It ended before it began: nobody will say that it is closed.
             return;
         }
-        self.seats.insert(session, seat);
-        self.input(Input::SessionOpened {
+        let opened = Input::SessionOpened {
             session,
-            role,
-            ours,
-        });
+            role: owner.role,
+            ours: owner.ours,
+            resume: owner.resume,
+        };
+        self.seats.insert(session, (owner, seat));
+        self.input(opened);
     }
 
     fn input(&mut self, input: Input) {
         self.core.handle_input(Instant::now(), input);
         while let Some(output) = self.core.poll_output() {
             match output {
+                Output::Welcome {
+                    session,
+                    welcome,
+                    resume,
+                } => self.welcome(session, welcome, resume),
                 Output::Send { session, bytes } => self.send(session, bytes),
                 Output::Close { session, reason } => self.close(session, reason),
             }
         }
     }
 
+    fn welcome(&mut self, session: SessionId, mut welcome: WelcomeMessage, resume: Option<Resume>) {
+        if let Some(resume) = resume
+            && let Some((owner, _)) = self.seats.get(&session)
+        {
+            let token = self.tokens.sign(resume, owner);
+            welcome.resume_token = token.unwrap_or_default();
+        }
+        self.send(session, welcome.encode_to_vec().into());
+    }
+
     fn send(&mut self, session: SessionId, bytes: Bytes) {
-        let Some(seat) = self.seats.get(&session) else {
+        let Some((_, seat)) = self.seats.get(&session) else {
             self.metrics.dropped(Dropped::Outbox);
             return;
         };
@@ -147,12 +174,28 @@ impl Hub {
     }
 
     fn close(&mut self, session: SessionId, reason: Reason) {
-        let Some(seat) = self.seats.remove(&session) else {
+        let Some((_, seat)) = self.seats.remove(&session) else {
             return;
         };
         if seat.close.send(reason).is_err() {
             tracing::trace!(session = session.0, "was over before it was closed");
         }
+    }
+}
+
+impl Tokens {
+    /// `None` when the owner's identity has no room in a token: it then comes back as another.
+    fn sign(&self, resume: Resume, owner: &Owner) -> Option<String> {
+        let resume = resume::Resume {
+            alias: resume.alias.number(),
+            series: resume.series,
+        };
+        let holder = Holder {
+            role: auth_role(owner.role),
+            identity: &owner.identity,
+        };
+        let until = SystemTime::now() + self.lifetime;
+        self.secret.resume_token(resume, holder, until)
     }
 }
 

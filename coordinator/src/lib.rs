@@ -40,7 +40,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use auth::{Authenticator, ByRole, Cluster};
+use auth::{Authenticator, ByRole, Cluster, ClusterSecret};
 use coordinator_core::{Coordinator, Stats, alias};
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -52,7 +52,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use coordinator_core::Selector;
 
 pub use crate::config::{Config, Limits, Outbox, Page, Timeouts};
-use crate::{hub::Hub, metrics::Metrics};
+use crate::{
+    hub::{Hub, Tokens},
+    metrics::Metrics,
+};
 
 /// A coordinator that listens. It answers once [`Self::run`] runs.
 #[derive(Debug)]
@@ -87,6 +90,7 @@ pub enum BindError {
 #[derive(Debug)]
 struct Shared {
     authenticator: Arc<dyn Authenticator>,
+    cluster_secret: ClusterSecret,
     limits: Limits,
     timeouts: Timeouts,
     pages: Vec<Page>,
@@ -134,14 +138,19 @@ impl Server {
             selector: config.selector,
             limits: config.limits.core.clone(),
         });
-        let (hub, commands) = Hub::new(core, stats_sender, metrics.clone());
+        let tokens = Tokens {
+            secret: config.cluster_secret.clone(),
+            lifetime: config.resume_lifetime,
+        };
+        let (hub, commands) = Hub::new(core, tokens, stats_sender, metrics.clone());
         let servers =
-            Cluster::new(config.cluster_secret).allow_raw_secret(config.raw_cluster_secret);
+            Cluster::new(config.cluster_secret.clone()).allow_raw_secret(config.raw_cluster_secret);
         let shared = Shared {
             authenticator: Arc::new(ByRole {
                 clients: config.clients,
                 servers: Arc::new(servers),
             }),
+            cluster_secret: config.cluster_secret,
             room: Room {
                 clients: Arc::new(Semaphore::new(config.limits.core.clients_max)),
                 servers: Arc::new(Semaphore::new(config.limits.core.servers_max)),

@@ -18,7 +18,7 @@ use prometheus_client::{
 use tokio::sync::watch;
 
 use self::labels::{By, ByEnd, ByRole, by};
-pub(crate) use self::labels::{Dropped, End, Refused, Request};
+pub(crate) use self::labels::{Dropped, End, NoResume, Refused, Request};
 
 /// Counters of the shell. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +30,7 @@ pub(crate) struct Metrics {
     requests: Family<By<Request>, Counter>,
     accept_failures: Counter,
     pauses: Counter,
+    not_resumed: [Counter; NoResume::ALL.len()],
 }
 
 impl Metrics {
@@ -68,7 +69,8 @@ impl Metrics {
             "Times that a session was left unread because it signals faster than it may",
             metrics.pauses.clone(),
         );
-        registry.register_collector(Box::new(Core(stats)));
+        let not_resumed = metrics.not_resumed.clone();
+        registry.register_collector(Box::new(Core { stats, not_resumed }));
         metrics
     }
 
@@ -98,18 +100,28 @@ impl Metrics {
         self.pauses.inc();
     }
 
+    pub(crate) fn not_resumed(&self, why: NoResume) {
+        let counters = NoResume::ALL.iter().zip(&self.not_resumed);
+        for (_, counter) in counters.filter(|(known, _)| **known == why) {
+            counter.inc();
+        }
+    }
+
     pub(crate) fn accept_failed(&self) {
         self.accept_failures.inc();
     }
 }
 
-/// The state machine's own numbers.
+/// The state machine's own numbers, with those of the shell that belong to the same family.
 #[derive(Debug)]
-struct Core(watch::Receiver<Stats>);
+struct Core {
+    stats: watch::Receiver<Stats>,
+    not_resumed: [Counter; NoResume::ALL.len()],
+}
 
 impl Collector for Core {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = *self.0.borrow();
+        let stats = *self.stats.borrow();
         let gauges = [
             ("clients", "Clients with a session", stats.clients),
             ("servers", "Servers and hubs with a session", stats.servers),
@@ -139,12 +151,21 @@ impl Collector for Core {
             let kind = counter.metric_type();
             counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
-        let dropped = ConstCounter::new(0_u64).metric_type();
+        let counter = ConstCounter::new(0_u64).metric_type();
         let name = "signals_dropped";
         let help = "Signals that were not relayed, by reason";
-        let mut family = encoder.encode_descriptor(name, help, None, dropped)?;
+        let mut family = encoder.encode_descriptor(name, help, None, counter)?;
         for (reason, value) in stats.dropped.by_reason() {
             let labels = [("reason", reason.label())];
+            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        let name = "resumes";
+        let help = "Resume tokens shown, by what came of it";
+        let mut family = encoder.encode_descriptor(name, help, None, counter)?;
+        let ignored = NoResume::ALL.iter().zip(&self.not_resumed);
+        let ignored = ignored.map(|(why, counter)| (why.name(), counter.get()));
+        for (result, value) in stats.resumes.by_result().into_iter().chain(ignored) {
+            let labels = [("result", result)];
             ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
-use coordinator_core::SessionId;
+use coordinator_core::{Resume, SessionId};
 use futures_util::SinkExt as _;
 use proto::{Reason, Role};
 use tokio::{
@@ -23,8 +23,21 @@ use crate::{
     pace::Pace,
 };
 
+/// Whose session it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Owner {
+    pub(crate) role: Role,
+    /// Whether the subprotocol was negotiated.
+    pub(crate) ours: bool,
+    /// As the authenticator found.
+    pub(crate) identity: Bytes,
+    /// What it may take up.
+    pub(crate) resume: Option<Resume>,
+}
+
 /// Serves `socket` until it, the other side or the server ends.
-pub(crate) async fn run(shared: &Shared, role: Role, ours: bool, socket: WebSocket) {
+pub(crate) async fn run(shared: &Shared, owner: Owner, socket: WebSocket) {
+    let (role, ours) = (owner.role, owner.ours);
     let limits = &shared.limits;
     let (outbox_limits, rate) = if role == Role::Client {
         (limits.client_outbox, limits.core.client_rate)
@@ -35,8 +48,7 @@ pub(crate) async fn run(shared: &Shared, role: Role, ours: bool, socket: WebSock
     let (close, closing) = oneshot::channel();
     let (id_sender, id) = oneshot::channel();
     let open = Command::Open {
-        role,
-        ours,
+        owner,
         seat: Seat {
             outbox: outbox_sender,
             close,
@@ -71,7 +83,10 @@ pub(crate) async fn run(shared: &Shared, role: Role, ours: bool, socket: WebSock
     debug_assert!(told.is_ok(), "the hub outlives its sessions");
     let timeout = shared.timeouts.close;
     match end {
-        End::Ours(reason) => farewell(&mut session.socket, ours, reason, timeout).await,
+        End::Ours(reason) => {
+            let last_words = session.last_words(reason);
+            farewell(&mut session.socket, ours, last_words, reason, timeout).await;
+        }
         End::Closed => answered(&mut session.socket, timeout).await,
         End::Gone | End::WriteTimeout => {}
     }
@@ -167,6 +182,14 @@ impl Session<'_> {
         sent.map_err(|mpsc::error::SendError(_)| End::Ours(Reason::ShuttingDown))
     }
 
+    /// What still waits for it. Whoever is closed for not reading gets none of it.
+    fn last_words(&mut self, reason: Reason) -> Vec<Bytes> {
+        if reason == Reason::SessionQueueFull {
+            return Vec::new();
+        }
+        std::iter::from_fn(|| self.outbox.try_recv()).collect()
+    }
+
     /// Writes `first` and all that waits behind it, with one flush.
     async fn write(&mut self, first: Message) -> Result<(), End> {
         let (socket, outbox) = (&mut self.socket, &mut self.outbox);
@@ -193,14 +216,18 @@ impl Session<'_> {
     }
 }
 
-/// Tells the other side why, and gives it `timeout` to take notice.
+/// Sends `last_words`, tells the other side why, and gives it `timeout` to take notice.
 pub(crate) async fn farewell(
     socket: &mut WebSocket,
     ours: bool,
+    last_words: Vec<Bytes>,
     reason: Reason,
     timeout: Duration,
 ) {
     let farewell = async {
+        for frame in last_words {
+            socket.feed(Message::Binary(frame)).await?;
+        }
         if ours {
             let error = Message::Binary(reason.error_frame());
             socket.feed(error).await?;

@@ -1,17 +1,22 @@
-//! Where a token may stand in the request for a WebSocket.
+//! Where tokens may stand in the request for a WebSocket.
 
 use axum::{
     extract::Query,
     http::{HeaderMap, Uri, header},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use proto::{SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX};
+use proto::{RESUME_SUBPROTOCOL_PREFIX, SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX};
 
-/// The token: from `Authorization: Bearer`, else from the subprotocol list, else from `?token=`.
+/// The token that says who it is: from `Authorization: Bearer`, else from the subprotocol list, else from `?token=`.
 pub(crate) fn find(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     bearer(headers)
         .or_else(|| in_subprotocols(headers))
         .or_else(|| query(uri, "token"))
+}
+
+/// The token of the session before, from the subprotocol list.
+pub(crate) fn resume(headers: &HeaderMap) -> Option<&str> {
+    subprotocols(headers).find_map(|entry| entry.strip_prefix(RESUME_SUBPROTOCOL_PREFIX))
 }
 
 /// The first value of a query parameter.
@@ -90,6 +95,18 @@ mod tests {
         assert_eq!(found("/connect", &basic), None);
         assert_eq!(found("/connect?token", &[]).as_deref(), Some(""));
         assert!(found("/connect?token=%ff%zz&&=", &[]).is_some());
+    }
+
+    #[test]
+    fn the_token_of_the_session_before_stands_in_the_list() {
+        for (list, expected) in [
+            ("webrtc-broker.1, resume.a.b-c._d", Some("a.b-c._d")),
+            ("resume., webrtc-broker.1", Some("")),
+            ("webrtc-broker.1, token.resume.x, resumed.x", None),
+        ] {
+            let headers = headers(&[(header::SEC_WEBSOCKET_PROTOCOL, list)]);
+            assert_eq!(resume(&headers), expected, "{list}");
+        }
     }
 
     #[test]

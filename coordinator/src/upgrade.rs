@@ -1,8 +1,11 @@
 //! `/connect` and `/discover`: who asks, for which role, and whether it gets a session.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
-use auth::{Credentials, UpgradeRequest};
+use auth::{
+    Credentials, UpgradeRequest,
+    cluster::resume::{Holder, NotResumed},
+};
 use axum::{
     extract::{
         Extension, State,
@@ -11,10 +14,18 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri},
     response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
+use coordinator_core::{Alias, Resume};
 use proto::{Reason, Role, SUBPROTOCOL};
 use tokio::{sync::OwnedSemaphorePermit, time};
 
-use crate::{Shared, metrics::Refused, refusal, session, token};
+use crate::{
+    Shared,
+    metrics::{NoResume, Refused},
+    refusal,
+    session::{self, Owner},
+    token,
+};
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy)]
@@ -71,11 +82,21 @@ async fn join(
     let admitted = match role {
         Ok(role) => admit(&shared, role, remote, &uri, &headers)
             .await
-            .map(|permit| (role, permit)),
+            .map(|(identity, permit)| {
+                let token = token::resume(&headers).filter(|_| ours);
+                let resume = token.and_then(|token| resume(&shared, role, &identity, token));
+                let owner = Owner {
+                    role,
+                    ours,
+                    identity,
+                    resume,
+                };
+                (owner, permit)
+            }),
         Err(reason) => Err(reason),
     };
     match admitted {
-        Ok((role, permit)) => serve(shared, upgrade, role, ours, permit),
+        Ok((owner, permit)) => serve(shared, upgrade, owner, permit),
         Err(reason) => {
             shared.metrics.refused(Refused::For(reason));
             tracing::debug!(%reason, path = uri.path(), "refused");
@@ -84,14 +105,14 @@ async fn join(
     }
 }
 
-/// Whether somebody may have a session, and a place for it.
+/// Whether somebody may have a session: who it is, and a place for it.
 async fn admit(
     shared: &Shared,
     role: Role,
     remote: Remote,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<OwnedSemaphorePermit, Reason> {
+) -> Result<(Bytes, OwnedSemaphorePermit), Reason> {
     if shared.stop.is_cancelled() {
         return Err(Reason::ShuttingDown);
     }
@@ -108,29 +129,58 @@ async fn admit(
         remote: remote.0,
         token: token.as_deref(),
     });
-    let asked = match role {
+    let answer = shared
+        .authenticator
+        .authenticate(auth_role(role), credentials);
+    match time::timeout(shared.timeouts.auth, answer).await {
+        Ok(Ok(authenticated)) => Ok((authenticated.identity, permit)),
+        Ok(Err(refused)) => Err(refusal::reason(refused)),
+        Err(_) => Err(Reason::AuthUnavailable),
+    }
+}
+
+/// What somebody may take up. A token that is not good costs nothing but the alias.
+fn resume(shared: &Shared, role: Role, identity: &[u8], token: &str) -> Option<Resume> {
+    let holder = Holder {
+        role: auth_role(role),
+        identity,
+    };
+    let secret = &shared.cluster_secret;
+    match secret.verify_resume_token(token, holder, SystemTime::now()) {
+        Ok(resume) => Some(Resume {
+            alias: Alias::from_wire(resume.alias),
+            series: resume.series,
+        }),
+        Err(why) => {
+            tracing::debug!(%why, "a resume token is ignored");
+            shared.metrics.not_resumed(match why {
+                NotResumed::Invalid => NoResume::Invalid,
+                NotResumed::Expired => NoResume::Expired,
+                NotResumed::Foreign => NoResume::Foreign,
+            });
+            None
+        }
+    }
+}
+
+/// As the authenticators call it.
+pub(crate) const fn auth_role(role: Role) -> auth::Role {
+    match role {
         Role::CommunicationServer => auth::Role::Server,
         Role::CommunicationServerHub => auth::Role::Hub,
         Role::Client | Role::UnknownRole => auth::Role::Client,
-    };
-    let answer = shared.authenticator.authenticate(asked, credentials);
-    match time::timeout(shared.timeouts.auth, answer).await {
-        Ok(Ok(_)) => Ok(permit),
-        Ok(Err(refused)) => Err(refusal::reason(refused)),
-        Err(_) => Err(Reason::AuthUnavailable),
     }
 }
 
 fn serve(
     shared: Arc<Shared>,
     upgrade: WebSocketUpgrade,
-    role: Role,
-    ours: bool,
+    owner: Owner,
     permit: OwnedSemaphorePermit,
 ) -> Response {
     let task = shared.tasks.token();
     configure(upgrade, &shared).on_upgrade(move |socket| async move {
-        let session = session::run(&shared, role, ours, socket);
+        let session = session::run(&shared, owner, socket);
         session::unless(&shared.abort, session).await;
         drop((permit, task));
     })
@@ -143,7 +193,8 @@ fn refuse(shared: Arc<Shared>, upgrade: WebSocketUpgrade, ours: bool, reason: Re
     };
     let task = shared.tasks.token();
     configure(upgrade, &shared).on_upgrade(move |mut socket| async move {
-        let farewell = session::farewell(&mut socket, true, reason, shared.timeouts.close);
+        let farewell =
+            session::farewell(&mut socket, true, Vec::new(), reason, shared.timeouts.close);
         session::unless(&shared.abort, farewell).await;
         drop((permit, task));
     })

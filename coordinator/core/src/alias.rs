@@ -72,9 +72,25 @@ impl Allocator {
         Alias(alias)
     }
 
-    /// Whether it has given `alias`, or might have before.
-    pub(crate) const fn is_past(&self, alias: Alias) -> bool {
-        alias.0 >> INSTANCE_BITS < self.next
+    /// Whether a session may keep `alias`, which it was given before. If so, all that are given from
+    /// now on are higher: after a clock was set back, or too many were given in a second, the
+    /// start alone does not see to that.
+    pub(crate) fn take_up(&mut self, alias: Alias) -> bool {
+        let number = alias.0 >> INSTANCE_BITS;
+        let known = 0 < number && number < self.next.max(TAKEN_UP_END);
+        if known && self.is_own(alias) {
+            self.next = self.next.max(number + 1);
+        }
+        known
+    }
+
+    /// Whether this instance could not give `alias` any more.
+    pub(crate) fn is_past(&self, alias: Alias) -> bool {
+        !self.is_own(alias) || alias.0 >> INSTANCE_BITS < self.next
+    }
+
+    fn is_own(&self, alias: Alias) -> bool {
+        alias.0 & INSTANCE_MASK == u64::from(self.instance.0)
     }
 }
 
@@ -84,10 +100,15 @@ pub const EPOCH_UNIX_SECONDS: u64 = 1_767_225_600;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const COUNT_BITS: u32 = 16;
 const INSTANCE_BITS: u32 = 6;
+const INSTANCE_MASK: u64 = (1 << INSTANCE_BITS) - 1;
 const JAVASCRIPT_SAFE_MAX: u64 = (1 << 53) - 1;
 
 /// Leaves two seconds' worth of counts as head-room.
 const STARTED_MAX: u64 = (1 << (53 - COUNT_BITS - INSTANCE_BITS)) - 3;
+
+/// An alias of a time beyond this is not taken up, however well it is signed: it would leave no room
+/// above it. Two years before the end.
+const TAKEN_UP_END: u64 = (STARTED_MAX - (1 << 26)) << COUNT_BITS;
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +133,59 @@ mod tests {
             let after = Allocator::new(restarted, Instance::default()).allocate();
             assert!(last.expect("one") < after);
         }
+    }
+
+    fn allocator(started_s: u64) -> Allocator {
+        Allocator::new(Duration::from_secs(started_s), Instance::default())
+    }
+
+    #[test]
+    fn those_that_are_taken_up_are_not_given_again() {
+        let mut before = allocator(1_000);
+        let held: Vec<Alias> = (0..3).map(|_| before.allocate()).collect();
+        // The clock was set back.
+        let mut after = allocator(10);
+        let fresh = after.allocate();
+        assert!(fresh < held[0]);
+        for at in [2, 0, 1] {
+            assert!(after.take_up(held[at]));
+            assert!(after.is_past(held[at]));
+            assert!(after.allocate() > held[2]);
+        }
+    }
+
+    #[test]
+    fn those_of_another_instance_take_no_room() {
+        let mut other = Allocator::new(
+            Duration::from_secs(1_000),
+            Instance::new(1).expect("below 64"),
+        );
+        let mut allocator = allocator(10);
+        let first = allocator.allocate();
+        assert!(allocator.take_up(other.allocate()));
+        assert_eq!(allocator.allocate().0, first.0 + (1 << INSTANCE_BITS));
+    }
+
+    #[test]
+    fn absurd_ones_are_not_taken_up_and_leave_room() {
+        for (number, known) in [
+            (0, false),
+            (1 << INSTANCE_BITS, true),
+            ((TAKEN_UP_END - 1) << INSTANCE_BITS, true),
+            (TAKEN_UP_END << INSTANCE_BITS, false),
+            (JAVASCRIPT_SAFE_MAX, false),
+            (u64::MAX, false),
+        ] {
+            let mut allocator = allocator(1_000);
+            assert_eq!(allocator.take_up(Alias(number)), known, "{number}");
+            for _ in 0..1_000 {
+                assert!(allocator.allocate().0 <= JAVASCRIPT_SAFE_MAX);
+            }
+        }
+        // One that is itself of such a time takes up its own.
+        let mut late = allocator(STARTED_MAX);
+        let own = late.allocate();
+        assert!(late.take_up(own));
     }
 
     #[test]

@@ -1,11 +1,23 @@
 //! What happens to a coordinator, and what it wants done: all that the shell knows of it.
 
 use bytes::Bytes;
-use proto::{Reason, Role};
+use proto::{Reason, Role, WelcomeMessage};
+
+use crate::Alias;
 
 /// A session, as the shell calls it. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
+
+/// What a session takes up where it was left. A token carries it, which the shell signs and checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    /// The alias that it had.
+    pub alias: Alias,
+    /// Drawn when the alias was first given: should two coordinators ever have given the same one,
+    /// neither of the two sessions replaces the other.
+    pub series: u64,
+}
 
 /// What happens to a coordinator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +32,8 @@ pub enum Input {
         role: Role,
         /// Whether the subprotocol was negotiated.
         ours: bool,
+        /// What it may take up, as its token says: one that was given to the same role and identity.
+        resume: Option<Resume>,
     },
     /// A WebSocket message came.
     Signal {
@@ -38,6 +52,16 @@ pub enum Input {
 /// What a coordinator wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
+    /// Send a WELCOME.
+    Welcome {
+        /// To whom.
+        session: SessionId,
+        /// Still without a resume token.
+        welcome: WelcomeMessage,
+        /// What the session may take up later: the shell makes a token of it. `None` for one that
+        /// speaks only the 2019 protocol.
+        resume: Option<Resume>,
+    },
     /// Send a WebSocket message.
     Send {
         /// To whom.

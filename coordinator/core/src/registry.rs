@@ -8,13 +8,15 @@ use std::{
 use proto::Role;
 use rustc_hash::FxHashMap;
 
-use crate::{SessionId, alias::Alias, rate::Bucket, signal::is_server};
+use crate::{Resume, SessionId, alias::Alias, rate::Bucket, signal::is_server};
 
 /// A WebSocket at the coordinator, and who is behind it.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) alias: Alias,
+    /// Drawn when the alias was first given.
+    pub(crate) series: u64,
     pub(crate) role: Role,
     /// Speaks more than the 2019 protocol.
     pub(crate) ours: bool,
@@ -24,6 +26,31 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    pub(crate) fn new(now: Instant, id: SessionId, resume: Resume, role: Role, ours: bool) -> Self {
+        Self {
+            id,
+            alias: resume.alias,
+            series: resume.series,
+            role,
+            ours,
+            bucket: Bucket::new(now),
+            contacts: VecDeque::new(),
+        }
+    }
+
+    /// Goes on where `before`, of the same owner, was.
+    pub(crate) fn succeed(&mut self, before: Self) {
+        self.contacts = before.contacts;
+    }
+
+    /// By what it may be taken up.
+    pub(crate) const fn resume(&self) -> Resume {
+        Resume {
+            alias: self.alias,
+            series: self.series,
+        }
+    }
+
     pub(crate) const fn is_server(&self) -> bool {
         is_server(self.role)
     }
@@ -50,7 +77,7 @@ impl Session {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     sessions: FxHashMap<SessionId, Session>,
-    /// Given by us only: no stranger chooses a key.
+    /// Given by coordinators only: no stranger chooses a key.
     by_alias: FxHashMap<Alias, SessionId>,
     /// In order, because lists of them go on the wire in order.
     servers: BTreeMap<Alias, SessionId>,
@@ -58,26 +85,13 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// The caller has made sure that neither id nor alias is there yet.
-    pub(crate) fn insert(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        alias: Alias,
-        role: Role,
-        ours: bool,
-    ) {
-        let session = Session {
-            id,
-            alias,
-            role,
-            ours,
-            bucket: Bucket::new(now),
-            contacts: VecDeque::new(),
-        };
+    pub(crate) fn insert(&mut self, session: Session) {
+        let (id, alias) = (session.id, session.alias);
         if session.is_server() {
             self.servers.insert(alias, id);
         }
-        self.by_alias.insert(alias, id);
+        let namesake = self.by_alias.insert(alias, id);
+        debug_assert!(namesake.is_none(), "{alias} is given twice");
         let before = self.sessions.insert(id, session);
         debug_assert!(before.is_none(), "session {id:?} opened twice");
     }
@@ -99,6 +113,11 @@ impl Registry {
 
     pub(crate) fn by_alias(&self, alias: Alias) -> Option<&Session> {
         self.sessions.get(self.by_alias.get(&alias)?)
+    }
+
+    /// In no order.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values()
     }
 
     /// Ascending.

@@ -19,8 +19,36 @@ pub struct Stats {
     pub errors: u64,
     /// Sessions refused because there is no room for another.
     pub refused: u64,
+    /// Sessions that had something to take up.
+    pub resumes: Resumes,
     /// Signals that went nowhere.
     pub dropped: Dropped,
+}
+
+/// Sessions that had something to take up, by what came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resumes {
+    /// They have their alias again.
+    pub kept: u64,
+    /// They have it again, and the session that had it is replaced.
+    pub replaced: u64,
+    /// Somebody else has the alias now; they were given another.
+    pub in_use: u64,
+    /// No coordinator gives such an alias; they were given another.
+    pub absurd: u64,
+}
+
+impl Resumes {
+    /// Every outcome with its count, named as a metric's label.
+    #[must_use]
+    pub const fn by_result(&self) -> [(&'static str, u64); 4] {
+        [
+            ("kept", self.kept),
+            ("replaced", self.replaced),
+            ("in_use", self.in_use),
+            ("absurd", self.absurd),
+        ]
+    }
 }
 
 macro_rules! drops {

@@ -4,11 +4,13 @@ mod cast;
 mod list;
 mod properties;
 mod relay;
+mod resume;
 
 use proto::{
-    ConnectMessage, ErrorMessage, Message, MessageType, Reason, Role, ServersMessage,
+    ConnectMessage, ErrorMessage, Message, MessageType, Reason, Role, ServerState, ServersMessage,
     WelcomeMessage,
 };
 
 use self::cast::Cast;
 use super::*;
+use crate::signal::is_server;

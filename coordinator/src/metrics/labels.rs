@@ -74,6 +74,29 @@ pub(crate) enum Dropped {
     Outbox,
 }
 
+/// Why a resume token counted for nothing before the state machine saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum NoResume {
+    /// It is none of this cluster's.
+    Invalid,
+    /// It was good once.
+    Expired,
+    /// It is for another identity or role.
+    Foreign,
+}
+
+impl NoResume {
+    pub(super) const ALL: [Self; 3] = [Self::Invalid, Self::Expired, Self::Foreign];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Expired => "expired",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
 /// How an HTTP request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Request {

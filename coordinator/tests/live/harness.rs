@@ -41,6 +41,7 @@ impl Running {
         // Most tests end with sockets that nobody reads any more.
         config.timeouts.close = Duration::from_millis(100);
         change(&mut config);
+        let secret = config.cluster_secret.clone();
         let server = Server::bind(config).await.expect("a free port");
         let addr = server.addr();
         let shutdown = CancellationToken::new();

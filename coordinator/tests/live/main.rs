@@ -11,4 +11,6 @@ mod refusals;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod shutdown;

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use coordinator_core::{Config, Coordinator, Input, Output, SessionId};
-use proto::{Message as _, MessageType, Role, WelcomeMessage, peek};
+use proto::{Message as _, Role};
 
 use super::{
     clock::At,
+    credentials,
     event::Event,
     node::{Life, Node, SocketKey},
     sockets::Side,
@@ -73,8 +74,9 @@ impl World {
             let wait = if cut { 5_000 } else { 20 };
             return self.net.break_socket(socket, [wait, 1]);
         };
-        if self.net.is_closed(socket, Side::Node) {
-            // It gave up meanwhile.
+        let given_up = |side| self.net.is_closed(socket, side);
+        if given_up(Side::Node) || given_up(Side::Coordinator) {
+            // Or it broke meanwhile: nobody would ever say that the session is over.
             return;
         }
         host.opened += 1;
@@ -85,10 +87,12 @@ impl World {
             Node::Server(_) => Role::CommunicationServer,
             _ => Role::Client,
         };
+        let token = self.net.sockets[socket.0].resume.as_deref();
         let opened = Input::SessionOpened {
             session,
             role,
             ours: true,
+            resume: token.and_then(|token| credentials::resumed(token, life.node)),
         };
         core.handle_input(self.net.clock.instant(), opened);
         self.net.accept(socket, run);
@@ -149,16 +153,25 @@ impl World {
         let Some(core) = &mut host.core else { return };
         while let Some(output) = core.poll_output() {
             match output {
-                Output::Send { session, bytes } => {
+                Output::Welcome {
+                    session,
+                    mut welcome,
+                    resume,
+                } => {
                     let Some(&socket) = host.sessions.get(&session) else {
                         continue;
                     };
-                    if peek::message_type(&bytes) == Some(MessageType::Welcome)
-                        && let Ok(welcome) = WelcomeMessage::decode(&bytes[..])
-                    {
-                        self.net.sockets[socket.0].alias = Some(welcome.alias);
-                    }
+                    let node = self.net.sockets[socket.0].life.node;
+                    let token = resume.map(|resume| credentials::resume_token(resume, node));
+                    welcome.resume_token = token.unwrap_or_default();
+                    self.net.sockets[socket.0].alias = Some(welcome.alias);
+                    let bytes = welcome.encode_to_vec().into();
                     self.net.send_signal(socket, Side::Coordinator, bytes);
+                }
+                Output::Send { session, bytes } => {
+                    if let Some(&socket) = host.sessions.get(&session) {
+                        self.net.send_signal(socket, Side::Coordinator, bytes);
+                    }
                 }
                 Output::Close { session, reason } => {
                     if let Some(socket) = host.sessions.remove(&session) {

@@ -5,9 +5,10 @@ use std::hash::{DefaultHasher, Hasher as _};
 
 use bytes::Bytes;
 use commserver_core::{Identity, Pair};
+use coordinator_core::{Alias, Resume};
 use proto::{Reason, Role};
 
-use super::node::Life;
+use super::node::{Life, Node};
 
 /// What a certificate's fingerprint is here.
 pub(super) type Fingerprint = u64;
@@ -45,6 +46,24 @@ pub(super) fn wrong_token() -> Bytes {
 pub(super) fn proof(side: Side, pair: Pair, fingerprints: Fingerprints) -> Bytes {
     let proof = hash(&(SECRET, side, pair, fingerprints));
     Bytes::copy_from_slice(&proof.to_be_bytes())
+}
+
+/// What the coordinator gives a node to come back with.
+pub(super) fn resume_token(resume: Resume, node: Node) -> String {
+    let Resume { alias, series } = resume;
+    let signature = hash(&(SECRET, "resume", alias, series, node));
+    format!("{alias}.{series}.{signature}")
+}
+
+/// What a node may take up by this token, if it is one of its own.
+pub(super) fn resumed(token: &str, node: Node) -> Option<Resume> {
+    let mut numbers = token.split('.').map(str::parse);
+    let mut number = || numbers.next()?.ok();
+    let resume = Resume {
+        alias: Alias::from_wire(number()?),
+        series: number()?,
+    };
+    (resume_token(resume, node) == token).then_some(resume)
 }
 
 /// The authenticator's verdict on an AUTH.

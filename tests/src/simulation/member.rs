@@ -328,8 +328,11 @@ impl World {
         let member = &mut self.members[index];
         match output {
             Output::FetchToken { request } => self.give_token(life, index, request),
-            Output::Dial { socket, .. } => {
+            Output::Dial { socket, resume, .. } => {
                 let key = self.net.dial(life, Some(socket));
+                let token = resume.map(|token| token.expose().to_vec());
+                self.net.sockets[key.0].resume =
+                    token.map(|token| String::from_utf8_lossy(&token).into_owned());
                 member.sockets.insert(socket, key);
             }
             Output::HangUp { socket } => {

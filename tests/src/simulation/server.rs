@@ -133,9 +133,14 @@ impl World {
             return;
         };
         let host = &mut self.servers[index];
-        if host.life() == life && host.core.is_some() && host.uplink.is_none() {
-            host.uplink = Some(self.net.dial(life, None));
+        if host.life() != life || host.uplink.is_some() {
+            return;
         }
+        let Some(core) = &host.core else { return };
+        let token = core.resume_token().map(|token| token.expose().to_string());
+        let socket = self.net.dial(life, None);
+        self.net.sockets[socket.0].resume = token;
+        host.uplink = Some(socket);
     }
 
     /// What the uplink has brought: it is open, a signal, or it is closed.

@@ -19,6 +19,8 @@ pub(super) struct Socket {
     pub(super) life: Life,
     /// A session's own name for it; commservers have one at a time.
     pub(super) name: Option<client::session::SocketId>,
+    /// The resume token that its dialer shows.
+    pub(super) resume: Option<String>,
     /// Which coordinator took it.
     pub(super) coordinator_run: u32,
     /// The alias in the WELCOME that went through it.
@@ -80,6 +82,7 @@ impl Network {
         self.sockets.push(Socket {
             life,
             name,
+            resume: None,
             coordinator_run: 0,
             alias: None,
             ends: Default::default(),

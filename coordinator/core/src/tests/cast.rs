@@ -11,6 +11,8 @@ pub(super) struct Cast {
     pub(super) coordinator: Coordinator,
     pub(super) now: Instant,
     inboxes: BTreeMap<SessionId, Vec<Bytes>>,
+    /// What each session may take up later.
+    resumes: BTreeMap<SessionId, Resume>,
     pub(super) closed: BTreeMap<SessionId, Reason>,
     next: u64,
 }
@@ -31,6 +33,7 @@ impl Cast {
             coordinator: Coordinator::new(config),
             now: Instant::now(),
             inboxes: BTreeMap::new(),
+            resumes: BTreeMap::new(),
             closed: BTreeMap::new(),
             next: 1,
         }
@@ -40,29 +43,75 @@ impl Cast {
     pub(super) fn input(&mut self, input: Input) {
         self.coordinator.handle_input(self.now, input);
         self.coordinator.check_invariants();
+        let mut last_words = Vec::new();
         while let Some(output) = self.coordinator.poll_output() {
             match output {
+                Output::Welcome {
+                    session,
+                    welcome,
+                    resume,
+                } => {
+                    self.resumes.extend(resume.map(|resume| (session, resume)));
+                    self.inbox(session).push(welcome.encode_to_vec().into());
+                }
                 Output::Send { session, bytes } => {
-                    let is_here = self.coordinator.registry.session(session).is_some();
-                    assert!(is_here, "{session:?} is sent to after its end");
-                    self.inboxes.entry(session).or_default().push(bytes);
+                    assert_eq!(self.closed.get(&session), None, "sent to after its end");
+                    if self.coordinator.registry.session(session).is_none() {
+                        last_words.push(session);
+                    }
+                    self.inbox(session).push(bytes);
                 }
                 Output::Close { session, reason } => {
                     assert_eq!(self.closed.insert(session, reason), None, "closed twice");
                 }
             }
         }
+        for session in last_words {
+            assert!(self.closed.contains_key(&session), "sent to after its end");
+        }
+    }
+
+    fn inbox(&mut self, session: SessionId) -> &mut Vec<Bytes> {
+        self.inboxes.entry(session).or_default()
     }
 
     pub(super) fn open(&mut self, role: Role, ours: bool) -> SessionId {
+        self.open_with(role, ours, None)
+    }
+
+    pub(super) fn open_with(
+        &mut self,
+        role: Role,
+        ours: bool,
+        resume: Option<Resume>,
+    ) -> SessionId {
         let session = SessionId(self.next);
         self.next += 1;
         self.input(Input::SessionOpened {
             session,
             role,
             ours,
+            resume,
         });
         session
+    }
+
+    /// Opens a session that takes up what `before` had, and reads its WELCOME.
+    pub(super) fn come_back(&mut self, role: Role, before: Resume) -> (SessionId, WelcomeMessage) {
+        let session = self.open_with(role, true, Some(before));
+        let welcome = self.received::<WelcomeMessage>(session);
+        (session, welcome)
+    }
+
+    /// For how many clients and servers there is room.
+    pub(super) const fn room(&self) -> [usize; 2] {
+        let limits = &self.coordinator.limits;
+        [limits.clients_max, limits.servers_max]
+    }
+
+    /// What `session` may take up.
+    pub(super) fn resume(&self, session: SessionId) -> Resume {
+        self.resumes[&session]
     }
 
     /// Opens a session, and reads its WELCOME.

@@ -10,6 +10,11 @@ use super::{cast::connect, *};
 #[derive(Debug, Clone)]
 enum Op {
     Open(Role, bool),
+    /// What the n-th of all sessions ever opened had, as of this role; true: by a token of another
+    /// that was given the same alias.
+    ComeBack(usize, Role, bool),
+    /// With an alias that may be anything.
+    Forge(u64),
     /// The n-th of all sessions ever opened.
     Close(usize),
     /// From the n-th session to the m-th, of a type that may be anything.
@@ -20,13 +25,18 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let role = prop_oneof![
-        Just(Role::Client),
-        Just(Role::CommunicationServer),
-        Just(Role::CommunicationServerHub),
-    ];
+    let role = || {
+        prop_oneof![
+            4 => Just(Role::Client),
+            4 => Just(Role::CommunicationServer),
+            1 => Just(Role::CommunicationServerHub),
+        ]
+    };
     prop_oneof![
-        3 => (role, any::<bool>()).prop_map(|(role, ours)| Op::Open(role, ours)),
+        3 => (role(), any::<bool>()).prop_map(|(role, ours)| Op::Open(role, ours)),
+        2 => (any::<usize>(), role(), prop::bool::weighted(0.2))
+            .prop_map(|(n, role, other)| Op::ComeBack(n, role, other)),
+        1 => prop_oneof![any::<u64>(), 0..1_u64 << 53].prop_map(Op::Forge),
         1 => any::<usize>().prop_map(Op::Close),
         4 => (any::<usize>(), any::<usize>(), -2..40).prop_map(|(n, m, t)| Op::Signal(n, m, t)),
         2 => (any::<usize>(), any::<usize>()).prop_map(|(n, m)| Op::Connect(n, m)),
@@ -37,9 +47,12 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// Somebody who was ever let in.
+#[derive(Clone)]
 struct Known {
     session: SessionId,
     alias: u64,
+    /// What it may take up; none of the 2019 protocol.
+    resume: Option<Resume>,
     role: Role,
     open: bool,
 }
@@ -56,13 +69,68 @@ impl Model {
         self.known.get(n % self.known.len().max(1))
     }
 
+    /// Who has this alias now.
+    fn holder(&self, alias: u64) -> Option<&Known> {
+        let mut open = self.known.iter().filter(|known| known.open);
+        let holder = open.find(|known| known.alias == alias);
+        assert!(open.all(|known| known.alias != alias), "{alias} twice");
+        holder
+    }
+
+    fn close(&mut self, session: SessionId) {
+        let mut known = self.known.iter_mut();
+        let known = known.find(|known| known.session == session);
+        known.expect("it is known").open = false;
+    }
+
+    /// A session is let in, or is not: what `cast` says of it has to be true.
+    fn open(&mut self, cast: &mut Cast, role: Role, ours: bool, claim: Option<Resume>) {
+        let room = cast.room();
+        let session = cast.open_with(role, ours, claim);
+        let holder = claim.and_then(|claim| self.holder(claim.alias.number()));
+        let holder = holder.cloned();
+        let own = holder
+            .clone()
+            .filter(|holder| holder.resume == claim && holder.role == role);
+        if cast.closed.remove(&session).is_some() {
+            let sessions = self.known.iter().filter(|known| known.open);
+            let count = sessions.filter(|known| is_server(known.role) == is_server(role));
+            assert!(count.count() >= room[usize::from(is_server(role))] && own.is_none());
+            return;
+        }
+        let welcome = cast.received::<WelcomeMessage>(session);
+        if let Some(own) = own {
+            assert_eq!(welcome.alias, own.alias);
+            assert_eq!(cast.closed.remove(&own.session), Some(Reason::Replaced));
+            self.close(own.session);
+        } else if holder.is_some() {
+            assert_ne!(Some(welcome.alias), claim.map(|claim| claim.alias.number()));
+        }
+        assert!(cast.closed.is_empty(), "{:?}", cast.closed);
+        assert!(self.holder(welcome.alias).is_none(), "given twice");
+        let kept = claim.is_some_and(|claim| claim.alias.number() == welcome.alias);
+        // Of this instance, which is 0.
+        let own = self
+            .known
+            .iter()
+            .filter(|known| known.alias.is_multiple_of(64));
+        let highest = own.map(|known| known.alias).max();
+        assert!(kept || Some(welcome.alias) > highest, "fresh ones rise");
+        self.known.push(Known {
+            session,
+            alias: welcome.alias,
+            resume: ours.then(|| cast.resume(session)),
+            role,
+            open: true,
+        });
+    }
+
     /// Checks a relayed signal: from somebody who is open, stamped truly, along an allowed pair.
     fn check(&self, to: SessionId, from_alias: u64, from_role: i32) {
-        let by_alias = |alias| self.known.iter().find(move |known| known.alias == alias);
-        let from = by_alias(from_alias).expect("a known sender");
+        let from = self.holder(from_alias).expect("a known sender");
         let to = self.known.iter().find(|known| known.session == to);
         let to = to.expect("a known target");
-        assert!(from.open && to.open);
+        assert!(to.open);
         assert_eq!(from.role, Role::try_from(from_role).expect("a role"));
         match (is_server(from.role), is_server(to.role)) {
             (true, false) => assert!(self.contacts.contains(&(to.alias, from.alias))),
@@ -79,29 +147,24 @@ fn run(ops: Vec<Op>) {
     let mut model = Model::default();
     for op in ops {
         match op {
-            Op::Open(role, ours) => {
-                let session = cast.open(role, ours);
-                if cast.closed.remove(&session).is_none() {
-                    let welcome = cast.received::<WelcomeMessage>(session);
-                    let last = model.known.last().map_or(0, |known| known.alias);
-                    assert!(welcome.alias > last);
-                    model.known.push(Known {
-                        session,
-                        alias: welcome.alias,
-                        role,
-                        open: true,
-                    });
-                }
+            Op::Open(role, ours) => model.open(&mut cast, role, ours, None),
+            Op::ComeBack(n, role, other) => {
+                let resume = model.at(n).and_then(|known| known.resume);
+                let claim = resume.map(|Resume { alias, series }| Resume {
+                    alias,
+                    series: series ^ u64::from(other),
+                });
+                model.open(&mut cast, role, true, claim);
+            }
+            Op::Forge(number) => {
+                let alias = Alias::from_wire(number);
+                let claim = Some(Resume { alias, series: 0 });
+                model.open(&mut cast, Role::Client, true, claim);
             }
             Op::Close(n) => {
-                if let Some(known) = model.at(n) {
-                    let session = known.session;
+                if let Some(session) = model.at(n).map(|known| known.session) {
                     cast.close(session);
-                    let known = model
-                        .known
-                        .iter_mut()
-                        .find(|known| known.session == session);
-                    known.expect("it is known").open = false;
+                    model.close(session);
                 }
             }
             Op::Signal(n, m, kind) => {
@@ -155,7 +218,10 @@ fn read_all(cast: &mut Cast, model: &Model) {
                     let signal = WebRtcMessage::decode(bytes).expect("a signal");
                     model.check(session, signal.from_alias, signal.from_role);
                 }
-                MessageType::ConnectionRefused | MessageType::Servers | MessageType::Error => {}
+                MessageType::ConnectionRefused
+                | MessageType::Servers
+                | MessageType::Error
+                | MessageType::Replaced => {}
                 other => panic!("{other:?} is not the coordinator's to send"),
             }
         }
