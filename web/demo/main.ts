@@ -1,9 +1,9 @@
-/** The plaza: a client, a canvas, a chat. Parameters: ?name= ?token= ?url= */
+/** The plaza: a client, a canvas, a chat. Parameters: ?name= ?token= ?url= ?region= */
 import { type Client, connect, type Message, type Status } from "../src/index.js";
 import { Chat } from "./chat.js";
 import { element } from "./dom.js";
 import { type Figure, Painter } from "./paint.js";
-import { randomName, shortAlias } from "./palette.js";
+import { randomName } from "./palette.js";
 import { Panel } from "./panel.js";
 import {
   CHAT_TOPIC,
@@ -16,6 +16,7 @@ import {
   parsePosition,
 } from "./payload.js";
 import { People } from "./people.js";
+import { Story } from "./story.js";
 import { Walker } from "./walker.js";
 
 const parameters = new URLSearchParams(location.search);
@@ -30,14 +31,19 @@ const walker = new Walker(Math.random);
 const stage = element("stage", HTMLCanvasElement);
 const painter = new Painter(stage);
 const panel = new Panel();
+const story = new Story(Number(remembered("alias") ?? 0));
 const chat = new Chat(say);
 const client = open();
 
 function open(): Client {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const url = parameters.get("url") ?? `${scheme}//${location.host}/connect`;
-  const token = parameters.get("token");
-  const opened = connect({ url, ...(token && { token }) });
+  const opened = connect({
+    url,
+    token: parameters.get("token") ?? "",
+    region: parameters.get("region") ?? "",
+    resume: remembered("resume") ?? "",
+  });
   opened.on("state", stateChanged);
   opened.on("message", received);
   opened.on("error", (error) => chat.note(error.message));
@@ -52,20 +58,19 @@ function open(): Client {
 
 // --- what comes in ---
 
-let before: Status["state"] = "connecting";
-
 function stateChanged(status: Status): void {
   panel.show(status);
-  if (status.state === before) return;
-  if (status.state === "connected") {
-    const back = before === "reconnecting" ? "Back" : "You are here";
-    chat.note(`${back}, on server ${shortAlias(status.server)}.`);
-    chat.delivered();
-    publishPosition(true);
-  } else if (status.state === "reconnecting") {
-    chat.note(`Connection lost: ${status.error?.message ?? "no reason given"}.`);
-  }
-  before = status.state;
+  // A reload comes back under the alias. In a duplicate of this tab, which has the same token, too:
+  // then this one is somebody new, and so is its token.
+  remember("resume", client.resumeToken ?? "");
+  if (status.state === "connected") remember("alias", String(status.alias));
+  const note = story.next(status);
+  if (!note) return;
+  chat.note(note.line);
+  if (note.brief) panel.note(note.brief);
+  if (status.state !== "connected") return;
+  chat.delivered();
+  publishPosition(true);
 }
 
 function received(message: Message): void {

@@ -20,6 +20,7 @@ export class Panel {
   private readonly bannerText = element("banner-text", HTMLElement);
   private readonly bannerWhy = element("banner-why", HTMLElement);
   private readonly server = element("server", HTMLElement);
+  private readonly aside = element("aside", HTMLElement);
   private readonly rtts: number[] = [];
 
   /** Shows where the client stands. */
@@ -30,7 +31,8 @@ export class Panel {
     // Only what changes is announced to those who listen instead of looking.
     if (this.bannerText.textContent !== text) this.bannerText.textContent = text;
     this.bannerWhy.textContent = why;
-    this.banner.dataset.kind = state === "connected" ? "calm" : state;
+    const moving = state === "reconnecting" && status.failures === 0;
+    this.banner.dataset.kind = state === "connected" ? "calm" : moving ? "moving" : state;
     this.banner.hidden = text === "";
     element("again", HTMLButtonElement).hidden = state !== "closed";
     if (state === "connected") {
@@ -42,6 +44,15 @@ export class Panel {
       this.server.removeAttribute("title");
     }
     if (state !== "connected") this.rtts.length = 0;
+  }
+
+  /** Says something in few words, for a moment. */
+  note(text: string): void {
+    this.aside.textContent = text;
+    // Taken away and put back, the class starts the animation anew.
+    this.aside.classList.remove("fresh");
+    void this.aside.offsetWidth;
+    this.aside.classList.add("fresh");
   }
 
   /** Shows the figures of the last second. */
@@ -88,6 +99,7 @@ export class Panel {
 /** What the banner says, and why. Nothing when all is well. */
 function headline({ state, step, signalling, failures, error }: Status): [string, string] {
   const why = error && failures > 0 ? error.message : "";
+  if (state === "reconnecting" && failures === 0) return ["Moving to another server…", ""];
   if (state === "closed") return ["Disconnected", error?.message ?? ""];
   if (state === "connected") {
     return signalling ? ["", ""] : ["The coordinator is away", "you stay connected without it"];

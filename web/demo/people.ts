@@ -38,14 +38,17 @@ interface Person {
 export class People {
   private readonly people = new Map<number, Person>();
 
-  /** A position came from `alias`. Late ones, which the unreliable lane may bring, are dropped. */
+  /**
+   * A position came from `alias`. Late ones, which the unreliable lane may bring, are dropped; one
+   * that is far behind is of a page that was reloaded, and counts anew.
+   */
   moved(now: number, alias: number, seq: number, position: Position): void {
     let person = this.people.get(alias);
     if (!person) {
       if (this.people.size >= PEOPLE_MAX) return;
       person = newPerson(now, position);
       this.people.set(alias, person);
-    } else if (seq !== 0 && seq <= person.seq) {
+    } else if (seq !== 0 && seq <= person.seq && seq > person.seq - LATE_MAX) {
       return;
     }
     person.seq = seq;
@@ -129,6 +132,8 @@ function between(samples: readonly Sample[], at: number): { x: number; y: number
 /** Shown at a time. */
 export const PEOPLE_MAX = 500;
 const SAMPLES_MAX = 12;
+/** No position comes later than so many: more than a second of walking. */
+const LATE_MAX = 32;
 /** How far behind the others are shown: two of their steps, so that one may be lost. */
 const DELAY_MS = 100;
 const STEP_MS = 50;

@@ -5,8 +5,12 @@ type Lane = "reliable" | "unreliable";
 interface Options {
     /** Of the coordinator: `wss://host/connect`. */
     url: string;
-    /** Credentials, or how to get them: asked for at each dial and for each server. */
+    /** Credentials, or how to get them: asked for before each dial, and given up after 10 s. */
     token?: string | (() => string | Promise<string>);
+    /** {@link Client.resumeToken} of a client before this one, to come back under its alias. */
+    resume?: string;
+    /** Where this is, in 1 to 64 letters, digits, `-`, `_`, `.`: servers there may be preferred. */
+    region?: string;
     /** Bounds of the queue of reliable publications. */
     queue?: Partial<QueueOptions>;
     /** Unreliable packets are dropped while the channel holds back more bytes. Default 64 KiB. */
@@ -121,6 +125,12 @@ interface Stats {
         malformed: number;
         /** Types of a later protocol. */
         unknown: number;
+        /** Messages on topics that were unsubscribed meanwhile. */
+        unwanted: number;
+        /** What this client published itself, before it came to its server. */
+        ownEcho: number;
+        /** Requests of a server to go that followed upon another. */
+        repeated: number;
         /** Signals and answers that nobody waits for. */
         stray: number;
         /** Signals that could not be sent because the coordinator was away. */
@@ -130,6 +140,8 @@ interface Stats {
     attempts: number;
     /** Attempts that became READY. */
     connects: number;
+    /** Servers left for another one, because they asked for it. */
+    moves: number;
 }
 
 /** What the client needs of the world, so that tests can stand in for the browser. */
@@ -176,12 +188,12 @@ declare class Client {
     private readonly options;
     private readonly session;
     private readonly transport;
+    private readonly url;
     private readonly listeners;
     private readonly requests;
     private readonly waiters;
     private signalling;
     private peer;
-    private token;
     private timer;
     private lastRequest;
     private dials;
@@ -190,6 +202,12 @@ declare class Client {
     constructor(options: Options);
     /** Where the client stands. */
     get status(): Status;
+    /**
+     * Given to the next client as {@link Options.resume}, it brings this one's alias back: after a
+     * reload, say. It changes with the `state`; `undefined` while there is none. A secret of the one
+     * who has it: of two clients that show it, the later one has the alias, the other gets a new one.
+     */
+    get resumeToken(): string | undefined;
     /** Adds a listener; what it returns takes it away again. */
     on<K extends keyof Events>(event: K, listener: Events[K]): () => void;
     /** Resolves when connected (at once, if it is), rejects when closed. */
@@ -218,12 +236,10 @@ declare class Client {
     private listenToPage;
     private drain;
     private perform;
+    private askToken;
     private dial;
     private hangUp;
     private openPeer;
-    private authenticate;
-    /** The token; one that was had a moment ago serves for dialling and for AUTH. */
-    private freshToken;
     private done;
     private statusChanged;
     private emit;
@@ -257,6 +273,8 @@ type LocalReason = keyof typeof LOCAL;
 declare function numbered(code: number, topic?: string): BrokerError;
 /** The error for a reason of the table, by name. */
 declare function named(name: ReasonName, topic?: string): BrokerError;
+/** The token function of the application did not give one, and why. */
+declare function tokenFailed(why: string): BrokerError;
 /** What an ERROR packet or signal says. */
 declare function fromErrorMessage(message: {
     code: number;
@@ -271,6 +289,8 @@ declare function fromCloseCode(code: number): BrokerError | undefined;
 declare function local(reason: LocalReason, detail?: string): BrokerError;
 /** A name in the table. */
 type ReasonName = (typeof REASONS)[keyof typeof REASONS]["name"];
+/** Nobody waits longer than that, whatever is asked of them. */
+declare const RETRY_AFTER_MAX_MS: number;
 /** Numbers from here on close nothing. */
 declare const FIRST_MERE_ERROR = 100;
 declare const LOCAL: {
@@ -286,9 +306,9 @@ declare const LOCAL: {
         readonly retryable: true;
         readonly text: "the coordinator cannot be reached";
     };
-    readonly TokenFailed: {
-        readonly retryable: true;
-        readonly text: "the token could not be had";
+    readonly CannotDial: {
+        readonly retryable: false;
+        readonly text: "the browser does not dial this address";
     };
     readonly NoServer: {
         readonly retryable: true;

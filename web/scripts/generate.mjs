@@ -64,6 +64,7 @@ function limits() {
     "SUBSCRIPTIONS_MAX",
     "SUBPROTOCOL",
     "TOKEN_SUBPROTOCOL_PREFIX",
+    "RESUME_SUBPROTOCOL_PREFIX",
     "CLOSE_CODE_BASE",
   ];
   const lines = names.map((name) => {

@@ -9,8 +9,12 @@ export type Lane = "reliable" | "unreliable";
 export interface Options {
   /** Of the coordinator: `wss://host/connect`. */
   url: string;
-  /** Credentials, or how to get them: asked for at each dial and for each server. */
+  /** Credentials, or how to get them: asked for before each dial, and given up after 10 s. */
   token?: string | (() => string | Promise<string>);
+  /** {@link Client.resumeToken} of a client before this one, to come back under its alias. */
+  resume?: string;
+  /** Where this is, in 1 to 64 letters, digits, `-`, `_`, `.`: servers there may be preferred. */
+  region?: string;
   /** Bounds of the queue of reliable publications. */
   queue?: Partial<QueueOptions>;
   /** Unreliable packets are dropped while the channel holds back more bytes. Default 64 KiB. */
@@ -133,6 +137,12 @@ export interface Stats {
     malformed: number;
     /** Types of a later protocol. */
     unknown: number;
+    /** Messages on topics that were unsubscribed meanwhile. */
+    unwanted: number;
+    /** What this client published itself, before it came to its server. */
+    ownEcho: number;
+    /** Requests of a server to go that followed upon another. */
+    repeated: number;
     /** Signals and answers that nobody waits for. */
     stray: number;
     /** Signals that could not be sent because the coordinator was away. */
@@ -142,4 +152,6 @@ export interface Stats {
   attempts: number;
   /** Attempts that became READY. */
   connects: number;
+  /** Servers left for another one, because they asked for it. */
+  moves: number;
 }

@@ -15,7 +15,14 @@ export class Backoff {
   reset(): void {
     this.failures = 0;
   }
+
+  /** What is lost now had worked since then: a success, if that was long enough. */
+  forgive(now: number, since: number): void {
+    if (now - since >= SETTLED_MS) this.reset();
+  }
 }
 
 export const BACKOFF_MIN_MS = 500;
 export const BACKOFF_MAX_MS = 15_000;
+/** Who takes us in and lets us go before that has not worked. */
+const SETTLED_MS = 5_000;

@@ -1,7 +1,11 @@
 /**
  * The client: {@link Session} with a clock, sockets, tokens and the page's events around it.
  */
-import { SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX } from "./generated/limits.js";
+import {
+  RESUME_SUBPROTOCOL_PREFIX,
+  SUBPROTOCOL,
+  TOKEN_SUBPROTOCOL_PREFIX,
+} from "./generated/limits.js";
 import type {
   ClientStats,
   Events,
@@ -30,6 +34,7 @@ export function connect(options: Options): Client {
 export class Client {
   private readonly session: Session;
   private readonly transport: Transport;
+  private readonly url: string;
   private readonly listeners: { [K in keyof Events]: Set<Events[K]> } = {
     state: new Set(),
     message: new Set(),
@@ -39,7 +44,6 @@ export class Client {
   private readonly waiters = new Set<PromiseWithResolvers>();
   private signalling: SignallingSocket | undefined;
   private peer: { id: number; socket: PeerSocket } | undefined;
-  private token: { at: number; value: Promise<string> } | undefined;
   private timer: { at: number; id: ReturnType<typeof setTimeout> } | undefined;
   private lastRequest = 0;
   private dials = 0;
@@ -50,7 +54,11 @@ export class Client {
     this.transport =
       options.transport ??
       new BrowserTransport(options.iceServers ? { iceServers: options.iceServers } : {});
+    this.url = addressOf(options);
+    const { token = "" } = options;
     this.session = new Session({
+      token: typeof token === "function" ? undefined : token,
+      resume: options.resume,
       queue: { ...QUEUE_DEFAULTS, ...options.queue },
       unreliableBufferedMax: options.unreliableBufferedMax ?? 64 * 1024,
       random: options.random ?? Math.random,
@@ -63,6 +71,15 @@ export class Client {
   /** Where the client stands. */
   get status(): Status {
     return this.session.status;
+  }
+
+  /**
+   * Given to the next client as {@link Options.resume}, it brings this one's alias back: after a
+   * reload, say. It changes with the `state`; `undefined` while there is none. A secret of the one
+   * who has it: of two clients that show it, the later one has the alias, the other gets a new one.
+   */
+  get resumeToken(): string | undefined {
+    return this.session.resumeToken;
   }
 
   /** Adds a listener; what it returns takes it away again. */
@@ -177,8 +194,10 @@ export class Client {
 
   private perform(output: Output): void {
     switch (output.kind) {
+      case "askToken":
+        return this.askToken(output.question);
       case "dial":
-        return this.dial();
+        return this.dial(output.token, output.resume);
       case "hangUp":
         return this.hangUp();
       case "signal":
@@ -191,8 +210,6 @@ export class Client {
         this.peer?.socket.close();
         this.peer = undefined;
         return;
-      case "authenticate":
-        return this.authenticate(output.peer);
       case "send":
         return this.peer?.socket.send(output.lane, output.frame);
       case "done":
@@ -206,29 +223,37 @@ export class Client {
     }
   }
 
-  private dial(): void {
+  private askToken(question: number): void {
+    const { token = "" } = this.options;
+    Promise.resolve()
+      .then(() => (typeof token === "function" ? token() : token))
+      .then(
+        (given) => this.handle({ kind: "token", question, token: given }),
+        (cause) => this.handle({ kind: "tokenFailed", question, why: String(cause) }),
+      );
+  }
+
+  private dial(token: string, resume: string | undefined): void {
+    const protocols = [SUBPROTOCOL];
+    if (token) protocols.push(TOKEN_SUBPROTOCOL_PREFIX + base64url(utf8(token)));
+    if (resume) protocols.push(RESUME_SUBPROTOCOL_PREFIX + resume);
     this.dials += 1;
     const dial = this.dials;
     const current = () => dial === this.dials;
-    this.freshToken().then(
-      (token) => {
-        if (!current()) return;
-        const entry = TOKEN_SUBPROTOCOL_PREFIX + base64url(utf8(token));
-        const protocols = token ? [SUBPROTOCOL, entry] : [SUBPROTOCOL];
-        this.signalling = this.transport.dial(this.options.url, protocols, {
-          frame: (frame) => {
-            if (current()) this.handle({ kind: "signal", frame });
-          },
-          closed: (code) => {
-            if (current()) this.handle({ kind: "signallingClosed", code });
-          },
-        });
-      },
-      (cause) => {
-        const error = local("TokenFailed", String(cause));
-        if (current()) this.handle({ kind: "signallingClosed", error });
-      },
-    );
+    try {
+      this.signalling = this.transport.dial(this.url, protocols, {
+        frame: (frame) => {
+          if (current()) this.handle({ kind: "signal", frame });
+        },
+        closed: (code) => {
+          if (current()) this.handle({ kind: "signallingClosed", code });
+        },
+      });
+    } catch (cause) {
+      // No URL, or one that a page of this origin may not dial: neither gets better.
+      const error = local("CannotDial", String(cause));
+      this.handle({ kind: "signallingClosed", error });
+    }
   }
 
   private hangUp(): void {
@@ -251,28 +276,6 @@ export class Client {
       closed: () => this.handle({ kind: "peerClosed", peer: id }),
     });
     this.peer = { id, socket };
-  }
-
-  private authenticate(peer: number): void {
-    this.freshToken().then(
-      (token) => this.handle({ kind: "credentials", peer, body: utf8(token) }),
-      () => this.handle({ kind: "peerClosed", peer }),
-    );
-  }
-
-  /** The token; one that was had a moment ago serves for dialling and for AUTH. */
-  private freshToken(): Promise<string> {
-    const { token = "" } = this.options;
-    if (typeof token === "string") return Promise.resolve(token);
-    const now = performance.now();
-    if (!this.token || now - this.token.at > TOKEN_FRESH_MS) {
-      const value = Promise.resolve().then(token);
-      this.token = { at: now, value };
-      value.catch(() => {
-        this.token = undefined;
-      });
-    }
-    return this.token.value;
   }
 
   private done(request: number, error: BrokerError | undefined): void {
@@ -316,7 +319,7 @@ export class Client {
         this.timer = undefined;
         this.handle({ kind: "tick" });
       },
-      Math.max(0, at - performance.now()),
+      Math.min(TIMER_MAX_MS, Math.max(0, at - performance.now())),
     );
     this.timer = { at, id };
   }
@@ -332,5 +335,12 @@ function messageOf(lane: Lane, packet: Forward): Message {
   return { from, topic, seq, lane, body, ...(sender && { sender }), text: () => text(body) };
 }
 
-/** So long a token that a function gave is used again. */
-const TOKEN_FRESH_MS = 30_000;
+/** The coordinator's address, with what it is told by it. */
+function addressOf({ url, region }: Options): string {
+  if (!region) return url;
+  if (!/^[\w.-]{1,64}$/.test(region)) throw new RangeError(`not a region's name: ${region}`);
+  return `${url}${url.includes("?") ? "&" : "?"}region=${region}`;
+}
+
+/** The longest wait that a browser's timer takes; one that is longer would be none at all. */
+const TIMER_MAX_MS = 2 ** 31 - 1;

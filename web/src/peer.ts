@@ -7,30 +7,45 @@ export class Peer {
   readonly lanes = new Set<Lane>();
   /** The offer came. */
   offered = false;
+  /** AUTH waits for a token. */
+  awaitsToken = false;
   /** Set when it is READY, or is taken for a server of 2019. */
   dialect: Dialect | undefined;
-  /** Our alias as this server knows it: it survives a new session at the coordinator. */
-  alias = 0;
+  /** When that was. */
+  readyAt = 0;
+  private isAuthSent = false;
   private readyBy: number;
   /** When to ask a server that stays silent whether it is one of 2019. */
   private probeAt = Number.POSITIVE_INFINITY;
   private probed = false;
+  private moveAt = Number.POSITIVE_INFINITY;
+  /** When we began to look for another server, on this one's wish. */
+  private movingSince = Number.NEGATIVE_INFINITY;
 
   constructor(
     now: number,
     readonly id: number,
     readonly server: number,
+    /** Ours as this server knows it: it survives a new session at the coordinator. */
+    public alias: number,
   ) {
     this.readyBy = now + READY_TIMEOUT_MS;
   }
 
   get deadline(): number {
-    return this.dialect ? Number.POSITIVE_INFINITY : Math.min(this.readyBy, this.probeAt);
+    return this.dialect ? this.moveAt : Math.min(this.readyBy, this.probeAt);
   }
 
   /** AUTH went out. */
   authSent(now: number): void {
+    this.isAuthSent = true;
+    this.awaitsToken = false;
     this.probeAt = now + PROBE_AFTER_MS;
+  }
+
+  /** Without the coordinator it comes to nothing: the server does not have us yet. */
+  get needsSignalling(): boolean {
+    return !this.isAuthSent;
   }
 
   /** The PING that asks went out. */
@@ -53,9 +68,40 @@ export class Peer {
     if (this.readyBy <= now) return "abandoned";
     return this.probeAt <= now ? "probe" : "waiting";
   }
+
+  /** READY, or as good as that. */
+  ready(now: number, dialect: Dialect, alias: number): void {
+    this.dialect = dialect;
+    this.readyAt = now;
+    // The server's word counts, if it says one.
+    this.alias = alias || this.alias;
+  }
+
+  /** The server asked us to go, and the moment has come: the first other server is ours. */
+  get isMoving(): boolean {
+    return this.movingSince > Number.NEGATIVE_INFINITY;
+  }
+
+  /** MIGRATE: we look for another server after `wait`. False when that was said just before. */
+  migrate(now: number, wait: number): boolean {
+    const isLate = now < this.movingSince + ASK_AGAIN_AFTER_MS;
+    if (isLate || this.moveAt < Number.POSITIVE_INFINITY) return false;
+    this.moveAt = now + wait;
+    return true;
+  }
+
+  /** Whether the time to look for another server has just come. */
+  startsMoving(now: number): boolean {
+    if (this.moveAt > now) return false;
+    this.moveAt = Number.POSITIVE_INFINITY;
+    this.movingSince = now;
+    return true;
+  }
 }
 
 /** An attempt that is not READY by then is given up for a fresh peer. */
 export const READY_TIMEOUT_MS = 10_000;
 /** Without READY so long after AUTH it may be a server of 2019: a PING asks. */
 export const PROBE_AFTER_MS = 2_000;
+/** A server that asks us to go all the time shall not make us ask the coordinator all the time. */
+const ASK_AGAIN_AFTER_MS = 5_000;

@@ -61,6 +61,12 @@ export function named(name: ReasonName, topic = ""): BrokerError {
   return numbered(Number(entry?.[0]), topic);
 }
 
+/** The token function of the application did not give one, and why. */
+export function tokenFailed(why: string): BrokerError {
+  const { code, reason, retryable } = named("AuthUnavailable");
+  return new BrokerError({ code, reason, retryable, text: `the token could not be had: ${why}` });
+}
+
 /** What an ERROR packet or signal says. */
 export function fromErrorMessage(message: {
   code: number;
@@ -69,7 +75,8 @@ export function fromErrorMessage(message: {
   retryable: boolean;
   retry_after_ms: number;
 }): BrokerError {
-  const { code, topic, text, retryable, retry_after_ms: retryAfterMs } = message;
+  const { code, topic, text, retryable } = message;
+  const retryAfterMs = Math.min(message.retry_after_ms, RETRY_AFTER_MAX_MS);
   const known = numbered(code);
   return new BrokerError({
     code,
@@ -102,6 +109,9 @@ interface Row {
   readonly text: string;
 }
 
+/** Nobody waits longer than that, whatever is asked of them. */
+export const RETRY_AFTER_MAX_MS = 5 * 60_000;
+
 /** Numbers from here on close nothing. */
 export const FIRST_MERE_ERROR = 100;
 
@@ -109,7 +119,7 @@ const LOCAL = {
   QueueFull: { retryable: true, text: "the outgoing queue is full" },
   RequestTimeout: { retryable: true, text: "the server did not answer the request in time" },
   SignallingLost: { retryable: true, text: "the coordinator cannot be reached" },
-  TokenFailed: { retryable: true, text: "the token could not be had" },
+  CannotDial: { retryable: false, text: "the browser does not dial this address" },
   NoServer: { retryable: true, text: "there is no communication server just now" },
   PeerLost: { retryable: true, text: "the communication server cannot be reached" },
   Suspended: { retryable: true, text: "the page is not shown" },

@@ -12,8 +12,9 @@ export type Input =
   | { kind: "signal"; frame: Uint8Array }
   | { kind: "localSignal"; peer: number; signal: "answer" | "candidate"; json: string }
   | { kind: "laneOpened"; peer: number; lane: Lane }
-  /** Answers the output `authenticate`: the token's bytes. */
-  | { kind: "credentials"; peer: number; body: Uint8Array }
+  /** Answers the output `askToken`. */
+  | { kind: "token"; question: number; token: string }
+  | { kind: "tokenFailed"; question: number; why: string }
   | { kind: "packet"; peer: number; lane: Lane; frame: Uint8Array }
   /** Bytes that a lane's channel holds back; told before a publication and when they drain. */
   | { kind: "buffered"; lane: Lane; bytes: number }
@@ -27,15 +28,15 @@ export type Input =
 
 /** What the session wants done. */
 export type Output =
-  /** Open a WebSocket to the coordinator. */
-  | { kind: "dial" }
+  /** Ask the application for a token; `token` or `tokenFailed` answers. */
+  | { kind: "askToken"; question: number }
+  /** Open a WebSocket to the coordinator, and show it these. */
+  | { kind: "dial"; token: string; resume: string | undefined }
   | { kind: "hangUp" }
   | { kind: "signal"; frame: Uint8Array }
   | { kind: "openPeer"; peer: number }
   | { kind: "remoteSignal"; peer: number; signal: "offer" | "candidate"; json: string }
   | { kind: "closePeer"; peer: number }
-  /** Get a token for AUTH. */
-  | { kind: "authenticate"; peer: number }
   | { kind: "send"; lane: Lane; frame: Uint8Array }
   | { kind: "done"; done: Done }
   | { kind: "status"; status: Status }
@@ -47,6 +48,10 @@ export type Forward = Extract<wire.Packet, { kind: "forward" }>;
 
 /** What the session must know before it starts. */
 export interface SessionConfig {
+  /** The token, which may be empty; `undefined` if the application is to be asked for it. */
+  readonly token: string | undefined;
+  /** A token of a session before this one, to come back under its alias. */
+  readonly resume?: string | undefined;
   readonly queue: QueueOptions;
   /** Above this many bytes held back by the unreliable channel, packets are dropped. */
   readonly unreliableBufferedMax: number;

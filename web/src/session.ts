@@ -5,11 +5,11 @@
  * Drive it with {@link Session.handle}, then take {@link Session.poll} until it is empty, and
  * call again with `tick` at {@link Session.deadline}.
  */
-import { Backoff } from "./backoff.js";
-import type { ErrorMessage } from "./generated/codec.js";
+import { Credentials } from "./credentials.js";
+import type { ErrorMessage, ServerEntry } from "./generated/codec.js";
 import { PACKET_BYTES_MAX, PACKET_BYTES_MAX_2019 } from "./generated/limits.js";
 import type { Lane, Published, Stats, Status } from "./api.js";
-import { Outbox } from "./outbox.js";
+import { Outgoing } from "./outgoing.js";
 import { Peer } from "./peer.js";
 import { Pings } from "./pings.js";
 import {
@@ -20,9 +20,10 @@ import {
   local,
   named,
   numbered,
+  tokenFailed,
 } from "./reasons.js";
 import { Signalling } from "./signalling.js";
-import type { Input, Output, SessionConfig } from "./session-io.js";
+import type { Forward, Input, Output, SessionConfig } from "./session-io.js";
 import { newStats } from "./stats.js";
 import { type Dialect, Subscriptions } from "./subscriptions.js";
 import { topicError } from "./topic.js";
@@ -33,18 +34,12 @@ export class Session {
   readonly stats: Stats = newStats();
   private readonly outputs: Output[] = [];
   private readonly signalling: Signalling;
+  private readonly credentials: Credentials;
   private readonly subscriptions = new Subscriptions();
-  private readonly outbox: Outbox;
+  private readonly outgoing: Outgoing;
   private readonly pings = new Pings();
-  private readonly backoff: Backoff;
-  private readonly buffered: Record<Lane, number> = { reliable: 0, unreliable: 0 };
   private peer: Peer | undefined;
   private lastPeer = 0;
-  /** A peer that lives so long was a success. */
-  private settledAt = 0;
-  /** No attempt before this. */
-  private pauseUntil = 0;
-  private packetLimit = PACKET_BYTES_MAX;
   private state: Status["state"] = "connecting";
   private suspended = false;
   private failures = 0;
@@ -52,9 +47,14 @@ export class Session {
   private shown: Status | undefined;
 
   constructor(private readonly config: SessionConfig) {
-    this.outbox = new Outbox(config.queue);
-    this.backoff = new Backoff(config.random);
-    this.signalling = new Signalling((kind) => this.outputs.push({ kind }), config.random);
+    this.outgoing = new Outgoing(config, this.stats, (lane, frame) =>
+      this.outputs.push({ kind: "send", lane, frame }),
+    );
+    this.signalling = new Signalling(() => this.outputs.push({ kind: "hangUp" }), config.random);
+    this.credentials = new Credentials(config.token, (question) =>
+      this.outputs.push({ kind: "askToken", question }),
+    );
+    if (config.resume) this.signalling.keepResumeToken(config.resume);
   }
 
   /** Takes an input. Never throws. `now` is in milliseconds and never goes back. */
@@ -78,13 +78,11 @@ export class Session {
   get deadline(): number {
     if (this.state === "closed" || this.suspended) return Number.POSITIVE_INFINITY;
     const { signalling, peer, subscriptions } = this;
-    const retry = !peer && signalling.isUp && !signalling.waitsForServers;
     return Math.min(
       signalling.deadline,
       subscriptions.deadline,
       peer?.deadline ?? Number.POSITIVE_INFINITY,
       peer?.dialect ? this.pings.deadline : Number.POSITIVE_INFINITY,
-      retry ? this.pauseUntil : Number.POSITIVE_INFINITY,
     );
   }
 
@@ -101,6 +99,11 @@ export class Session {
     };
   }
 
+  /** Shown by a later session, it brings our alias back; undefined while there is none. */
+  get resumeToken(): string | undefined {
+    return this.signalling.resumeToken;
+  }
+
   /** Round trip to the server in milliseconds, smoothed; undefined before the first echo. */
   get rttMs(): number | undefined {
     return this.state === "connected" ? this.pings.rttMs : undefined;
@@ -108,18 +111,14 @@ export class Session {
 
   /** Reliable publications that wait. */
   get queued(): { count: number; bytes: number } {
-    return { count: this.outbox.count, bytes: this.outbox.bytes };
+    return this.outgoing.queued;
   }
 
   /** Publishes. Throws a {@link BrokerError} for what can never be sent or has no room. */
   publish(topic: string, body: Uint8Array, lane: Lane, identity: boolean): Published {
     const error = this.state === "closed" ? this.closedError() : topicError(topic);
     if (error) throw error;
-    const frame = this.outbox.encode(topic, lane, body, identity);
-    if (frame.length > this.packetLimit) throw named("PacketTooLarge", topic);
-    const result = lane === "reliable" ? this.queue(frame) : this.sendUnreliable(frame);
-    if (result !== "dropped") this.outbox.accept(topic, lane);
-    return result;
+    return this.outgoing.publish(topic, body, lane, identity);
   }
 
   private dispatch(now: number, input: Input): void {
@@ -133,14 +132,15 @@ export class Session {
       case "localSignal":
         return this.localSignal(input.peer, input.signal, input.json);
       case "laneOpened":
-        return this.laneOpened(input.peer, input.lane);
-      case "credentials":
-        return this.credentials(now, input.peer, input.body);
+        return this.laneOpened(now, input.peer, input.lane);
+      case "token":
+        return this.tokenGiven(now, input.question, input.token);
+      case "tokenFailed":
+        return this.tokenMissing(now, input.question, input.why);
       case "packet":
         return this.packet(now, input.peer, input.lane, input.frame);
       case "buffered":
-        this.buffered[input.lane] = input.bytes;
-        return;
+        return this.outgoing.holdsBack(input.lane, input.bytes);
       case "peerClosed":
         if (this.peer?.id === input.peer) this.peerFailed(now, local("PeerLost"));
         return;
@@ -159,15 +159,15 @@ export class Session {
   // --- time ---
 
   private tick(now: number): void {
-    if (this.signalling.expire(now)) {
-      this.signallingClosed(now, local("SignallingLost", "no WELCOME in time"));
-    }
+    this.giveUpDial(now);
     this.subscriptions.tick(now);
     const { peer } = this;
     if (!peer) return;
+    // Otherwise a WELCOME is on its way, or the next dial is.
+    if (peer.startsMoving(now) && this.signalling.isUp) this.signalling.redial(now);
     const verdict = peer.verdict(now);
     if (verdict === "probe") {
-      this.send("reliable", wire.pingFrame(now));
+      this.outgoing.send("reliable", wire.pingFrame(now));
       peer.probeSent();
     }
     if (verdict === "abandoned") {
@@ -178,37 +178,66 @@ export class Session {
       this.peerFailed(now, local("PeerLost", "it does not answer"));
     } else {
       const frame = wire.pingFrame(now);
-      for (const lane of this.pings.due(now, peer.lanes)) this.send(lane, frame);
+      for (const lane of this.pings.due(now, peer.lanes)) this.outgoing.send(lane, frame);
+    }
+  }
+
+  private giveUpDial(now: number): void {
+    const missing = this.signalling.overdue(now);
+    if (missing === "token") {
+      this.credentials.giveUp();
+      this.signallingClosed(now, tokenFailed("no answer in time"));
+    } else if (missing) {
+      this.outputs.push({ kind: "hangUp" });
+      this.signallingClosed(now, local("SignallingLost", `no ${missing} in time`));
     }
   }
 
   /** Starts what can be started now: a dial, or an attempt on the next server. */
   private advance(now: number): void {
     if (this.suspended || this.state === "closed") return;
-    this.signalling.advance(now);
-    if (this.peer || !this.signalling.isUp || this.pauseUntil > now) return;
+    if (this.signalling.isDue(now)) this.startDial(now);
+    if (this.peer || !this.signalling.isUp) return;
     const server = this.signalling.takeServer();
     if (server !== undefined) {
       this.lastPeer += 1;
-      this.peer = new Peer(now, this.lastPeer, server);
+      this.peer = new Peer(now, this.lastPeer, server, this.signalling.alias);
       this.stats.attempts += 1;
       this.outputs.push({ kind: "openPeer", peer: this.lastPeer });
       this.outputs.push({ kind: "signal", frame: wire.connectFrame(server) });
-    } else if (!this.signalling.waitsForServers) {
-      this.signalling.redial(now);
-      this.signalling.advance(now);
+    } else if (!this.signalling.waitsForServers) this.signalling.retryServers(now);
+  }
+
+  private startDial(now: number): void {
+    const token = this.credentials.isFixed ? this.credentials.recent(now) : undefined;
+    if (token !== undefined) this.dial(now, token);
+    else {
+      // A question that nobody waits for is not this one.
+      if (!this.peer?.awaitsToken) this.credentials.giveUp();
+      this.signalling.asking(now);
+      this.credentials.request();
     }
+  }
+
+  private dial(now: number, token: string): void {
+    this.signalling.dialling(now);
+    this.outputs.push({ kind: "dial", token, resume: this.signalling.resumeToken });
   }
 
   // --- the coordinator ---
 
   private signallingClosed(now: number, error: BrokerError | undefined): void {
-    if (this.suspended) return;
+    const { signalling } = this;
+    if (this.suspended || (!signalling.isUp && !signalling.isDialling)) return;
     if (error && !error.retryable) {
       this.end(error);
       return;
     }
-    this.signalling.closed(now, error?.retryAfterMs ?? 0);
+    signalling.lost(now, error?.retryAfterMs ?? 0);
+    if (error?.reason === "Replaced") {
+      this.yieldAlias(error);
+      return;
+    }
     if (this.peer?.dialect) return;
     this.failures += 1;
     this.error = error ?? this.error ?? local("SignallingLost");
@@ -223,9 +252,9 @@ export class Session {
     if (!signal) this.stats.ignored.malformed += 1;
     else if (signal.kind === "skipped") this.stats.ignored.unknown += 1;
     else if (signal.kind === "welcome") this.welcome(now, signal);
-    else if (signal.kind === "servers") {
-      this.signalling.serversChanged(signal.version, signal.entries);
-    } else if (signal.kind === "error") this.signalError(now, signal.error);
+    else if (signal.kind === "servers") this.servers(signal.version, signal.entries);
+    else if (signal.kind === "replaced") this.replaced(now, named("Replaced"));
+    else if (signal.kind === "error") this.signalError(now, signal.error);
     else if (signal.kind === "refused" && joining) this.refused(now, signal.reason, signal.code);
     else if (signal.kind === "offer" && joining && this.peer && !this.peer.offered) {
       this.peer.offered = true;
@@ -234,18 +263,53 @@ export class Session {
     else this.stats.ignored.stray += 1;
   }
 
-  private welcome(now: number, welcome: { alias: number; servers: number[]; ours: boolean }): void {
-    const { alias, servers, ours } = welcome;
+  private welcome(now: number, welcome: Welcome): void {
+    const { alias, servers, ours, resume } = welcome;
+    if (!this.signalling.isDialling) {
+      this.stats.ignored.stray += 1;
+      return;
+    }
     this.signalling.welcome(now, alias, servers, ours);
-    if (this.peer || servers.length > 0) return;
-    this.error = local("NoServer");
-    // A coordinator of 2019 never says when there is one.
-    if (!ours) this.pauseUntil = now + this.backoff.next();
+    if (!this.signalling.keepResumeToken(resume)) this.stats.ignored.malformed += 1;
+    // What the server said meanwhile was not heard.
+    if (this.peer?.needsSignalling) this.dropPeer();
+    this.move();
+    if (!this.peer && servers.length === 0) this.error = local("NoServer");
+  }
+
+  private servers(version: number, entries: readonly ServerEntry[]): void {
+    if (this.peer && !this.peer.isMoving) return;
+    this.signalling.serversChanged(version, entries);
+    this.move();
+  }
+
+  /** Leaves a server that asked for it, if there is another one. */
+  private move(): void {
+    const { peer, signalling } = this;
+    if (!peer?.isMoving || !signalling.offersOtherThan(peer.server)) return;
+    signalling.avoid(peer.server);
+    this.leavePeer();
+    this.stats.moves += 1;
+    this.error = named("ShuttingDown");
+  }
+
+  /** Somebody goes on under our alias: what we have by it is void. */
+  private replaced(now: number, error: BrokerError): void {
+    this.signalling.retry(now, error.retryAfterMs);
+    this.yieldAlias(error);
+  }
+
+  private yieldAlias(error: BrokerError): void {
+    this.signalling.forgetResumeToken();
+    this.leavePeer();
+    this.failures += 1;
+    this.error = error;
   }
 
   private signalError(now: number, message: ErrorMessage): void {
     const error = fromErrorMessage(message);
-    const joining = this.peer && !this.peer.dialect && this.peer.server === message.alias;
+    // Once the server has answered, the deadline decides: the peer may need no further signal.
+    const joining = this.peer && !this.peer.offered && this.peer.server === message.alias;
     if (error.reason === "PeerUnavailable") {
       if (joining) this.peerFailed(now, error);
       else this.stats.ignored.stray += 1;
@@ -278,32 +342,49 @@ export class Session {
 
   // --- the peer ---
 
-  private laneOpened(id: number, lane: Lane): void {
+  private laneOpened(now: number, id: number, lane: Lane): void {
     const { peer } = this;
     if (peer?.id !== id || peer.lanes.has(lane)) return;
     peer.lanes.add(lane);
-    if (lane === "reliable") this.outputs.push({ kind: "authenticate", peer: id });
+    if (lane !== "reliable") return;
+    const token = this.credentials.recent(now);
+    if (token !== undefined) this.authenticate(now, peer, token);
+    else {
+      peer.awaitsToken = true;
+      this.credentials.request();
+    }
   }
 
-  private credentials(now: number, id: number, body: Uint8Array): void {
-    if (this.peer?.id !== id || this.peer.dialect) return;
-    this.send("reliable", wire.authFrame(body));
-    this.peer.authSent(now);
+  private authenticate(now: number, peer: Peer, token: string): void {
+    this.outgoing.send("reliable", wire.authFrame(wire.utf8(token)));
+    peer.authSent(now);
+  }
+
+  private tokenGiven(now: number, question: number, token: string): void {
+    if (!this.credentials.answered(now, question, token)) return;
+    if (this.signalling.isAsking) this.dial(now, token);
+    if (this.peer?.awaitsToken) this.authenticate(now, this.peer, token);
+  }
+
+  private tokenMissing(now: number, question: number, why: string): void {
+    if (!this.credentials.answered(now, question, undefined)) return;
+    if (this.signalling.isAsking) this.signallingClosed(now, tokenFailed(why));
+    if (this.peer?.awaitsToken) this.peerFailed(now, tokenFailed(why));
   }
 
   private ready(now: number, peer: Peer, dialect: Dialect, alias: number, limit: number): void {
-    peer.dialect = dialect;
-    peer.alias = alias;
-    this.packetLimit = limit || (dialect === "ours" ? PACKET_BYTES_MAX : PACKET_BYTES_MAX_2019);
+    peer.ready(now, dialect, alias);
+    const usual = dialect === "ours" ? PACKET_BYTES_MAX : PACKET_BYTES_MAX_2019;
+    const packetLimit = limit || usual;
+    this.outgoing.peerReady(peer.lanes, packetLimit);
     this.state = "connected";
     this.error = undefined;
     this.failures = 0;
-    this.settledAt = now + SETTLED_MS;
     // What is left of the list is soon out of date.
     this.signalling.forgetServers();
     this.stats.connects += 1;
     this.pings.start(now);
-    this.subscriptions.peerReady(now, dialect, this.packetLimit);
+    this.subscriptions.peerReady(now, dialect, packetLimit);
   }
 
   private packet(now: number, id: number, lane: Lane, frame: Uint8Array): void {
@@ -315,17 +396,38 @@ export class Session {
     this.pings.heard();
     const packet = decode(wire.decodePacket, frame);
     if (!packet) this.stats.ignored.malformed += 1;
-    else if (packet.kind === "forward") this.outputs.push({ kind: "message", lane, packet });
+    else if (packet.kind === "forward" && peer.dialect) this.forward(peer, lane, packet);
     else if (packet.kind === "ping" && peer.isOldIfItEchoes) {
-      this.ready(now, peer, "2019", this.signalling.alias, 0);
+      this.ready(now, peer, "2019", 0, 0);
     } else if (packet.kind === "ping") this.pings.echoed(now, packet.time);
     else if (packet.kind === "error") this.packetError(now, packet.error.id, packet.error);
     else if (packet.kind === "skipped") this.stats.ignored.unknown += 1;
     else if (packet.kind === "ready" && peer.dialect !== "ours") {
       this.ready(now, peer, "ours", packet.ready.alias, packet.ready.packet_limit);
+    } else if (packet.kind === "peerGone" && peer.dialect) this.peerGone(now, peer, packet.alias);
+    else if (packet.kind === "migrate" && peer.dialect) {
+      // A random part of the time, so that not all who are asked come at once.
+      const wait = packet.withinMs * this.config.random();
+      if (!peer.migrate(now, wait)) this.stats.ignored.repeated += 1;
     } else if (packet.kind !== "ack" || !this.subscriptions.acked(packet.id)) {
       this.stats.ignored.stray += 1;
     }
+  }
+
+  private forward(peer: Peer, lane: Lane, packet: Forward): void {
+    // Published on the server before this one, and come here by way of this one's link.
+    if (packet.from === peer.alias) this.stats.ignored.ownEcho += 1;
+    else if (packet.topic && !this.subscriptions.wants(packet.topic)) {
+      this.stats.ignored.unwanted += 1;
+    } else this.outputs.push({ kind: "message", lane, packet });
+  }
+
+  /** A session has ended, says the coordinator. If it is ours, its socket is dead; the peer is not. */
+  private peerGone(now: number, peer: Peer, alias: number): void {
+    if (alias === peer.alias && this.signalling.isSessionOf(alias, now)) {
+      this.outputs.push({ kind: "hangUp" });
+      this.signalling.lost(now, 0);
+    } else this.stats.ignored.stray += 1;
   }
 
   private packetError(now: number, id: number, message: ErrorMessage): void {
@@ -339,102 +441,59 @@ export class Session {
   }
 
   private peerFailed(now: number, error: BrokerError): void {
-    if (this.peer?.dialect) {
-      this.state = "reconnecting";
-      // A server that takes us in and lets us go at once is not a success.
-      if (now >= this.settledAt) this.backoff.reset();
+    const { peer, signalling } = this;
+    if (!peer) return;
+    if (error.reason === "Replaced") {
+      this.replaced(now, error);
+      return;
     }
-    if (this.peer) this.signalling.serverFailed(this.peer.server);
-    this.dropPeer();
+    signalling.avoid(peer.server);
+    this.leavePeer();
     this.failures += 1;
     this.error = error;
-    // The next server of the list at once; back to the coordinator after a pause.
-    const wait = this.signalling.hasServers ? 0 : this.backoff.next();
-    this.pauseUntil = now + Math.max(wait, error.retryAfterMs);
+    // After an attempt the next server of the list is tried at once. After a loss the list is old,
+    // but a WELCOME on its way is not; and who was asked to go need not wait for the server.
+    const prompt = peer.isMoving || error.retryAfterMs === 0;
+    if (!peer.dialect) signalling.noteWait(error.retryAfterMs);
+    if (!peer.dialect || (signalling.isDialling && prompt)) return;
+    signalling.backoff.forgive(now, peer.readyAt);
+    signalling.retry(now, error.retryAfterMs);
+  }
+
+  private leavePeer(): void {
+    if (this.peer?.dialect) this.state = "reconnecting";
+    this.dropPeer();
   }
 
   private dropPeer(): void {
     if (!this.peer) return;
     this.outputs.push({ kind: "closePeer", peer: this.peer.id });
     this.peer = undefined;
-    this.buffered.reliable = 0;
-    this.buffered.unreliable = 0;
+    this.outgoing.peerLost();
     this.pings.stop();
     this.subscriptions.peerLost();
   }
 
-  // --- packets out ---
-
-  private get isReady(): boolean {
-    return this.peer?.dialect !== undefined;
-  }
-
-  private queue(frame: Uint8Array): Published {
-    if (this.outbox.count === 0 && this.canSendReliable()) {
-      this.send("reliable", frame);
-      return "sent";
-    }
-    this.outbox.push(frame);
-    this.stats.dropped.oldest = this.outbox.droppedOldest;
-    return "queued";
-  }
-
-  private canSendReliable(): boolean {
-    return this.isReady && this.buffered.reliable <= RELIABLE_BUFFERED_MAX;
-  }
-
-  private sendUnreliable(frame: Uint8Array): Published {
-    const { dropped } = this.stats;
-    if (!this.isReady || !this.peer?.lanes.has("unreliable")) dropped.notConnected += 1;
-    else if (this.buffered.unreliable + frame.length > this.config.unreliableBufferedMax) {
-      dropped.buffered += 1;
-    } else {
-      this.send("unreliable", frame);
-      return "sent";
-    }
-    return "dropped";
-  }
-
-  private send(lane: Lane, frame: Uint8Array): void {
-    const traffic = this.stats.sent[lane];
-    traffic.packets += 1;
-    traffic.bytes += frame.length;
-    this.buffered[lane] += frame.length;
-    this.outputs.push({ kind: "send", lane, frame });
-  }
-
   /** Hands on what the parts have for the outside; requests go before publications. */
   private flush(): void {
-    for (const frame of this.subscriptions.takeFrames()) this.send("reliable", frame);
+    for (const frame of this.subscriptions.takeFrames()) this.outgoing.send("reliable", frame);
     for (const error of this.subscriptions.takeErrors())
       this.outputs.push({ kind: "error", error });
     for (const done of this.subscriptions.takeEnded()) this.outputs.push({ kind: "done", done });
-    while (this.outbox.count > 0 && this.canSendReliable()) {
-      const frame = this.outbox.shift();
-      if (!frame) return;
-      if (frame.length <= this.packetLimit) this.send("reliable", frame);
-      else {
-        // It was accepted under the limit of another server.
-        this.stats.dropped.tooLarge += 1;
-        this.outputs.push({ kind: "error", error: named("PacketTooLarge") });
-      }
-    }
+    for (const error of this.outgoing.flush()) this.outputs.push({ kind: "error", error });
   }
 
   // --- the application and the page ---
 
   private suspend(): void {
-    if (this.peer?.dialect) this.state = "reconnecting";
     this.suspended = true;
     this.error = local("Suspended");
-    this.dropPeer();
+    this.leavePeer();
     this.signalling.hangUp();
   }
 
   private nudge(now: number): void {
     this.suspended = false;
-    this.pauseUntil = now;
-    this.backoff.reset();
     this.signalling.nudge(now);
     if (!this.isReady) return;
     this.pings.nudge(now);
@@ -447,7 +506,7 @@ export class Session {
     this.signalling.hangUp();
     this.state = "closed";
     this.error = error;
-    this.stats.dropped.closed += this.outbox.clear();
+    this.outgoing.close();
     this.subscriptions.close(error);
   }
 
@@ -459,6 +518,10 @@ export class Session {
 
   private closedError(): BrokerError {
     return this.error ?? named("Closed");
+  }
+
+  private get isReady(): boolean {
+    return this.peer?.dialect !== undefined;
   }
 
   private get step(): Status["step"] {
@@ -477,6 +540,8 @@ export class Session {
   }
 }
 
+type Welcome = Extract<wire.Signal, { kind: "welcome" }>;
+
 /** What the frame says, or nothing when it is malformed. */
 function decode<T>(read: (frame: Uint8Array) => T, frame: Uint8Array): T | undefined {
   try {
@@ -485,7 +550,3 @@ function decode<T>(read: (frame: Uint8Array) => T, frame: Uint8Array): T | undef
     return undefined;
   }
 }
-
-const SETTLED_MS = 5_000;
-/** Above this many bytes held back by the reliable channel, publications wait in the queue. */
-export const RELIABLE_BUFFERED_MAX = 256 * 1024;

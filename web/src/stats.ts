@@ -11,8 +11,17 @@ export function newStats(): Stats {
     sent: traffic(),
     received: traffic(),
     dropped: { notConnected: 0, buffered: 0, oldest: 0, tooLarge: 0, closed: 0 },
-    ignored: { malformed: 0, unknown: 0, stray: 0, unsent: 0 },
+    ignored: {
+      malformed: 0,
+      unknown: 0,
+      unwanted: 0,
+      ownEcho: 0,
+      repeated: 0,
+      stray: 0,
+      unsent: 0,
+    },
     attempts: 0,
     connects: 0,
+    moves: 0,
   };
 }

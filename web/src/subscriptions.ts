@@ -56,6 +56,11 @@ export class Subscriptions {
     return [...this.wanted.keys()];
   }
 
+  /** Whether this one is. */
+  wants(topic: string): boolean {
+    return this.wanted.has(topic);
+  }
+
   /** When {@link tick} has something to do. */
   get deadline(): number {
     let deadline = this.refreshAt;

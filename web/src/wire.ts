@@ -17,10 +17,11 @@ export {
 
 /** What a client takes from the coordinator. */
 export type Signal =
-  | { kind: "welcome"; alias: number; servers: number[]; ours: boolean }
+  | { kind: "welcome"; alias: number; servers: number[]; ours: boolean; resume: string }
   | { kind: "offer" | "candidate"; from: number; json: string }
   | { kind: "refused"; from: number; reason: number; code: number }
   | { kind: "servers"; version: number; entries: codec.ServerEntry[] }
+  | { kind: "replaced" }
   | { kind: "error"; error: codec.ErrorMessage }
   | { kind: "skipped"; type: number };
 
@@ -31,6 +32,8 @@ export type Packet =
   | { kind: "ack"; id: number }
   | { kind: "error"; error: codec.ErrorMessage }
   | { kind: "ping"; time: number }
+  | { kind: "peerGone"; alias: number }
+  | { kind: "migrate"; withinMs: number }
   | { kind: "skipped"; type: number };
 
 type Bytes = Uint8Array;
@@ -46,8 +49,8 @@ export function decodeSignal(frame: Bytes): Signal {
   switch (type) {
     case MessageType.WELCOME: {
       const welcome = decode(codec.readWelcomeMessage, frame);
-      const { alias, available_servers: servers, capabilities } = welcome;
-      return { kind: "welcome", alias, servers, ours: capabilities.length > 0 };
+      const { alias, available_servers: servers, capabilities, resume_token: resume } = welcome;
+      return { kind: "welcome", alias, servers, ours: capabilities.length > 0, resume };
     }
     case MessageType.WEBRTC_OFFER:
     case MessageType.WEBRTC_ICE_CANDIDATE: {
@@ -64,6 +67,9 @@ export function decodeSignal(frame: Bytes): Signal {
       const { version, entries } = decode(codec.readServersMessage, frame);
       return { kind: "servers", version, entries };
     }
+    case MessageType.REPLACED:
+      decode(codec.readReplacedMessage, frame);
+      return { kind: "replaced" };
     case MessageType.ERROR:
       return { kind: "error", error: decode(codec.readErrorMessage, frame) };
     default:
@@ -93,6 +99,10 @@ export function decodePacket(frame: Bytes): Packet {
       return { kind: "error", error: decode(codec.readErrorMessage, frame) };
     case MessageType.PING:
       return { kind: "ping", time: decode(codec.readPingMessage, frame).time };
+    case MessageType.PEER_GONE:
+      return { kind: "peerGone", alias: decode(codec.readPeerGoneMessage, frame).alias };
+    case MessageType.MIGRATE:
+      return { kind: "migrate", withinMs: decode(codec.readMigrateMessage, frame).within_ms };
     default:
       return { kind: "skipped", type };
   }
@@ -183,6 +193,9 @@ export const utf8 = (value: string): Bytes => ENCODER.encode(value);
 
 /** The string that UTF-8 bytes spell; what is not UTF-8 becomes U+FFFD. */
 export const text = (bytes: Bytes): string => DECODER.decode(bytes);
+
+/** Whether it may stand as an entry in a header such as `Sec-WebSocket-Protocol` (RFC 9110). */
+export const isHeaderToken = (value: string): boolean => /^[!#$%&'*+.^_`|~\w-]+$/.test(value);
 
 /** Base64url without padding. */
 export function base64url(bytes: Bytes): string {

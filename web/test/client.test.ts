@@ -157,32 +157,151 @@ test("without a token there is no entry, and AUTH is empty", async () => {
   assert.equal(auth.body, undefined);
 });
 
-test("a token function is asked once for dial and AUTH, and again later", async () => {
+test("the token callback is asked before each dial", async () => {
   let asked = 0;
-  const token = async () => `t${++asked}`;
-  const { transport } = await connected({ token });
-  assert.equal(asked, 1);
-  now += 40_000;
-  transport.peer.sink.closed();
+  const { client, transport } = await connected({ token: async () => `t${++asked}` });
+  const shown = () => transport.socket.protocols[1];
+  const proven = () => decode(codec.readAuthMessage, transport.peer.sent[0]?.[1] ?? utf8("")).body;
+  assert.deepEqual([asked, shown()], [1, `token.${base64url(utf8("t1"))}`]);
+  assert.deepEqual(proven(), utf8("t1"), "and the answer is used in AUTH");
+  transport.socket.sink.closed(1006);
   await pass(500);
-  assert.equal(asked, 2);
-  assert.deepEqual(transport.socket.protocols[1], `token.${base64url(utf8("t2"))}`);
+  assert.deepEqual([asked, shown()], [2, `token.${base64url(utf8("t2"))}`]);
+  welcome(transport, [7]);
+  transport.peer.sink.closed();
+  await pass(1_000);
+  assert.deepEqual([asked, shown()], [3, `token.${base64url(utf8("t3"))}`]);
+  welcome(transport, [8]);
+  await join(transport);
+  assert.deepEqual([client.status.server, proven(), asked], [8, utf8("t3"), 3]);
 });
 
-test("a token that cannot be had is a failure like any other", async () => {
-  const transport = new FakeTransport();
+test("an AUTH long after the dial asks again", async () => {
   let asked = 0;
+  const transport = new FakeTransport();
+  const token = () => `t${++asked}`;
+  const client = new Client({ url: "ws://x", token, transport, random: () => 0.5 });
+  await settle();
+  welcome(transport, []);
+  await pass(30_001);
+  const entries = [{ alias: 7, role: 2, state: 1, region: "", endpoints: [] }];
+  const servers = { type: 33, version: 1, entries };
+  transport.socket.sink.frame(encode(codec.writeServersMessage, servers));
+  await join(transport);
+  const auth = decode(codec.readAuthMessage, transport.peer.sent[0]?.[1] ?? utf8(""));
+  assert.deepEqual([auth.body, asked, client.status.state], [utf8("t2"), 2, "connected"]);
+});
+
+test("a failing token callback is retried", async () => {
+  const transport = new FakeTransport();
+  const asked: number[] = [];
   const token = () => {
-    asked += 1;
-    if (asked < 3) throw new Error("offline");
+    asked.push(now);
+    if (asked.length < 4) throw new Error("offline");
     return "t";
   };
   const client = new Client({ url: "ws://x", token, transport, random: () => 0.5 });
   await settle();
-  assert.equal(client.status.error?.reason, "TokenFailed");
-  assert.match(client.status.error?.message ?? "", /offline/);
+  const { state, error } = client.status;
+  assert.deepEqual(
+    [state, error?.reason, error?.code, error?.retryable],
+    ["connecting", "AuthUnavailable", 4, true],
+  );
+  assert.match(error?.message ?? "", /offline/);
   await pass(10_000);
+  const waits = asked.map((at) => at - (asked[0] ?? 0));
+  assert.deepEqual(waits, [0, 375, 375 + 750, 375 + 750 + 1_500], "with backoff");
   assert.equal(transport.dials.length, 1);
+});
+
+test("a slow token callback times out", async () => {
+  const transport = new FakeTransport();
+  const answers: ((token: string) => void)[] = [];
+  const token = () => new Promise<string>((resolve) => answers.push(resolve));
+  const client = new Client({ url: "ws://x", token, transport, random: () => 0.5 });
+  await settle();
+  await pass(9_999);
+  assert.equal(client.status.failures, 0);
+  await pass(1);
+  assert.equal(client.status.error?.reason, "AuthUnavailable");
+  answers[0]?.("late");
+  await pass(500);
+  assert.deepEqual([transport.dials.length, answers.length], [0, 2], "late is never");
+  await pass(9_000);
+  page.window.dispatchEvent(new Event("pagehide"));
+  page.window.dispatchEvent(new Event("pageshow"));
+  await settle();
+  assert.equal(answers.length, 3, "a question that was given up is not waited for");
+  answers[1]?.("too late");
+  await pass(9_000);
+  assert.equal(transport.dials.length, 0);
+  answers[2]?.("in time");
+  await settle();
+  assert.deepEqual(transport.socket.protocols[1], `token.${base64url(utf8("in time"))}`);
+  await pass(9_999);
+  assert.equal(client.status.step, "dial", "WELCOME has its own time");
+});
+
+test("a lost token leaves a connected client alone", async () => {
+  let fails = false;
+  const token = () => (fails ? Promise.reject(new Error("offline")) : "t");
+  const { client, transport } = await connected({ token });
+  fails = true;
+  transport.socket.sink.closed(1006);
+  await pass(1_000);
+  const { state, signalling } = client.status;
+  assert.deepEqual([state, signalling, transport.peer.closed], ["connected", false, false]);
+});
+
+test("region is in the url", async () => {
+  const dialled = async (options: Partial<Options>) => {
+    const { client, transport } = await connected(options);
+    client.close();
+    return transport.socket.url;
+  };
+  assert.equal(await dialled({ region: "eu-west.1" }), "ws://x/connect?region=eu-west.1");
+  assert.equal(await dialled({ url: "ws://x/c?a=b", region: "eu" }), "ws://x/c?a=b&region=eu");
+  const longest = "x".repeat(64);
+  assert.equal(await dialled({ region: longest }), `ws://x/connect?region=${longest}`);
+  for (const region of [`${longest}x`, "a b", "a&b=c", "é", "a\n"]) {
+    assert.throws(() => new Client({ url: "ws://x", region }), RangeError, region);
+  }
+  assert.equal(await dialled({ region: "" }), "ws://x/connect");
+});
+
+test("the resume token is the application's to keep, and a subprotocol entry", async () => {
+  const { client, transport } = await connected({ token: "t", resume: "earlier" });
+  const entry = `token.${base64url(utf8("t"))}`;
+  assert.deepEqual(transport.socket.protocols, ["webrtc-broker.1", entry, "resume.earlier"]);
+  assert.equal(client.resumeToken, undefined, "this WELCOME gave none");
+  transport.socket.sink.closed(1006);
+  await pass(500);
+  const tokens: (string | undefined)[] = [];
+  client.on("state", () => tokens.push(client.resumeToken));
+  const fields = { type: 1, alias: 100, capabilities: [1], resume_token: "later" };
+  transport.socket.sink.frame(encode(codec.writeWelcomeMessage, fields));
+  assert.deepEqual(tokens, ["later"], "it changes with the state");
+  transport.socket.sink.closed(1006);
+  await pass(1_000);
+  assert.deepEqual(transport.socket.protocols, ["webrtc-broker.1", entry, "resume.later"]);
+});
+
+test("an address that cannot be dialled is the end", async () => {
+  const transport = new FakeTransport();
+  transport.dial = () => {
+    throw new SyntaxError("no address");
+  };
+  const client = new Client({ url: "nonsense", transport });
+  await assert.rejects(client.connected(), { reason: "CannotDial", message: /no address/ });
+  assert.equal(client.status.state, "closed");
+});
+
+test("a wait longer than a timer takes is not none", async () => {
+  const { transport } = await connected({ random: () => 0.999 });
+  const migrate = { type: 40, within_ms: 0xffff_ffff };
+  transport.peer.sink.packet("reliable", encode(codec.writeMigrateMessage, migrate));
+  timers.forEach((timer) => assert.ok(timer.at - now < 2 ** 31));
+  assert.ok(timers.length > 0);
 });
 
 test("subscribe resolves with the ACK and rejects with the ERROR", async () => {
@@ -220,6 +339,7 @@ test("messages reach every listener, whatever another does", async () => {
   globals.reportError = (error: unknown) => faults.push(error);
   const { client, transport } = await connected();
   const heard: Message[] = [];
+  client.subscribe("a");
   client.on("message", () => {
     throw new Error("mine");
   });
@@ -241,6 +361,7 @@ test("messages reach every listener, whatever another does", async () => {
 
 test("a listener may publish, subscribe and close", async () => {
   const { client, transport } = await connected();
+  client.subscribe("a").catch(() => {});
   client.on("message", () => {
     client.publish("b", "answer");
     client.close();

@@ -9,6 +9,9 @@ import {
   TEXT_LENGTH_MAX,
 } from "../demo/payload.js";
 import { People, PEOPLE_MAX } from "../demo/people.js";
+import { Story } from "../demo/story.js";
+import type { Status } from "../src/api.js";
+import { named, type ReasonName } from "../src/reasons.js";
 
 const at = (x: number, y = 0.5, name = "Ann") => ({ name, hue: 0, x, y, server: 64 });
 
@@ -73,6 +76,53 @@ test("a late position is dropped, an uncounted one is not", () => {
   people.moved(1_030, 2, 0, at(0.5));
   people.moved(1_040, 2, 0, at(0.6));
   assert.equal(people.shown(2_000)[1]?.x, 0.6);
+});
+
+test("who reloads the page counts anew", () => {
+  const people = new People();
+  people.moved(1_000, 1, 40, at(0.5));
+  people.moved(1_010, 1, 9, at(0.1));
+  assert.equal(people.shown(2_000)[0]?.x, 0.5, "that is late");
+  people.moved(1_020, 1, 8, at(0.2));
+  people.moved(1_030, 1, 9, at(0.3));
+  assert.equal(people.shown(2_000)[0]?.x, 0.3);
+});
+
+test("the story tells of arrivals, moves, losses and tabs that are two", () => {
+  const status: Status = {
+    state: "connecting",
+    step: "none",
+    signalling: true,
+    alias: 64,
+    server: 128,
+    failures: 0,
+    error: undefined,
+  };
+  const connected: Status = { ...status, state: "connected" };
+  const away = (reason: ReasonName, failures: number): Status => ({
+    ...status,
+    state: "reconnecting",
+    failures,
+    error: named(reason),
+  });
+  const told = (before: number, ...all: Status[]) => {
+    const story = new Story(before);
+    return all.map((next) => story.next(next)?.brief ?? "-");
+  };
+  assert.deepEqual(told(0, status, connected, connected), ["-", "", "-"]);
+  assert.deepEqual(told(64, connected), ["welcome back"]);
+  const arrival: Status = { ...connected, server: 192 };
+  assert.deepEqual(
+    told(0, connected, away("ShuttingDown", 0), away("PeerUnavailable", 1), arrival),
+    ["", "-", "-", "moved from server 2"],
+  );
+  assert.deepEqual(told(0, connected, away("ShuttingDown", 1), arrival), ["", "", "reconnected"]);
+  assert.deepEqual(told(0, connected, away("IdleTimeout", 1), away("Replaced", 2), connected), [
+    "",
+    "",
+    "-",
+    "another tab has your place",
+  ]);
 });
 
 test("whoever is silent fades and is forgotten", () => {

@@ -6,7 +6,7 @@ import { MessageType } from "../src/generated/codec.js";
 import type { Lane, Published, QueueOptions } from "../src/api.js";
 import { QUEUE_DEFAULTS } from "../src/outbox.js";
 import { Session } from "../src/session.js";
-import type { Input, Output } from "../src/session-io.js";
+import type { Input, Output, SessionConfig } from "../src/session-io.js";
 import { decode, encode, utf8 } from "../src/wire.js";
 
 export type Kind = Output["kind"];
@@ -25,8 +25,12 @@ export class Driver {
   /** Outputs not yet looked at. */
   outputs: Output[] = [];
 
-  constructor(options: { queue?: Partial<QueueOptions>; random?: () => number } = {}) {
+  constructor(
+    options: Partial<Omit<SessionConfig, "queue">> & { queue?: Partial<QueueOptions> } = {},
+  ) {
     this.session = new Session({
+      token: "token",
+      ...options,
       queue: { ...QUEUE_DEFAULTS, ...options.queue },
       unreliableBufferedMax: 1_000,
       random: options.random ?? (() => 0.5),
@@ -81,9 +85,9 @@ export class Driver {
 
   // --- what the coordinator and the servers say ---
 
-  welcome(alias: number, servers: number[], ours = true): this {
+  welcome(alias: number, servers: number[], ours = true, resume_token = ""): this {
     const capabilities = ours ? [1, 2] : [];
-    const welcome = { type: 1, alias, available_servers: servers, capabilities };
+    const welcome = { type: 1, alias, available_servers: servers, capabilities, resume_token };
     return this.signal(encode(codec.writeWelcomeMessage, welcome));
   }
 
@@ -129,6 +133,15 @@ export class Driver {
     });
   }
 
+  /** The coordinator says, by way of the server, that the session of this client has ended. */
+  peerGone(alias: number): this {
+    return this.packet(codec.writePeerGoneMessage, { type: 38, alias });
+  }
+
+  migrate(within_ms: number): this {
+    return this.packet(codec.writeMigrateMessage, { type: 40, within_ms });
+  }
+
   ack(id: number): this {
     return this.packet(codec.writeAckMessage, { type: 36, id });
   }
@@ -151,23 +164,40 @@ export class Driver {
     assert.equal(this.take("signal").length, 1);
     this.input({ kind: "laneOpened", peer: this.peer, lane: "reliable" });
     this.input({ kind: "laneOpened", peer: this.peer, lane: "unreliable" });
-    assert.equal(this.one("authenticate").peer, this.peer);
-    this.input({ kind: "credentials", peer: this.peer, body: utf8("token") });
     const [auth] = this.sent();
     assert.ok(auth?.type === MessageType.AUTH && auth.lane === "reliable");
     return this;
   }
 
-  /** The whole way. */
-  connect(server = 7, fallbacks: number[] = []): this {
+  /** The whole way, as alias 100. */
+  connect(server = 7, fallbacks: number[] = [], resume = ""): this {
     this.input({ kind: "tick" });
     this.one("dial");
-    this.welcome(100, [server, ...fallbacks])
+    this.welcome(100, [server, ...fallbacks], true, resume)
       .join(server)
       .ready(100);
     assert.equal(this.session.status.state, "connected");
     this.take("status");
     return this;
+  }
+
+  cutSignalling(code = 1006): this {
+    return this.input({ kind: "signallingClosed", code });
+  }
+
+  losePeer(): this {
+    return this.input({ kind: "peerClosed", peer: this.peer });
+  }
+
+  /** Lets time pass until the next dial, and forgets what else was done meanwhile. */
+  untilDial(): Of<"dial"> {
+    while (!this.outputs.some(({ kind }) => kind === "dial")) {
+      assert.ok(this.session.deadline < Number.POSITIVE_INFINITY, "it never dials again");
+      this.pass(Math.max(0, this.session.deadline - this.now));
+    }
+    const dial = this.one("dial");
+    this.outputs = [];
+    return dial;
   }
 
   /** Answers every SUBSCRIBE and UNSUBSCRIBE that was sent. */

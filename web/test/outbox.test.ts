@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Overflow } from "../src/api.js";
 import * as codec from "../src/generated/codec.js";
 import { COUNTED_TOPICS_MAX, Outbox } from "../src/outbox.js";
-import { RELIABLE_BUFFERED_MAX } from "../src/session.js";
+import { RELIABLE_BUFFERED_MAX } from "../src/outgoing.js";
 import { decode, text, utf8 } from "../src/wire.js";
 import { Driver } from "./driver.js";
 
@@ -70,13 +70,13 @@ function offline(overflow: Overflow, limits: object, bodies: string) {
   return { results, arrived: arrived.join(""), driver };
 }
 
-test("the queue holds its count, and rejects one more", () => {
+test("the queue overflows as chosen: reject new", () => {
   const { results, arrived } = offline("rejectNew", { countMax: 3 }, "1234");
   assert.deepEqual(results, ["queued", "queued", "queued", "QueueFull"]);
   assert.equal(arrived, "123");
 });
 
-test("the queue drops the oldest if so set, and counts it", () => {
+test("the queue overflows as chosen: drop oldest", () => {
   const { results, arrived, driver } = offline("dropOldest", { countMax: 3 }, "12345");
   assert.deepEqual(results, Array(5).fill("queued"));
   assert.equal(arrived, "345");
@@ -106,8 +106,28 @@ test("the queue is bounded in bytes: at the limit, one below, one above", () => 
   assert.deepEqual(never.results, ["QueueFull"]);
 });
 
-test("a count of none fails at once without a server", () => {
+test("the queue overflows as chosen: fail", () => {
   assert.deepEqual(offline("rejectNew", { countMax: 0 }, "1").results, ["QueueFull"]);
+});
+
+test("publications wait in order while away", () => {
+  const driver = new Driver().connect(7);
+  driver.publish("a", "1");
+  driver.losePeer();
+  assert.equal(driver.publish("a", "2"), "queued");
+  driver.untilDial();
+  assert.equal(driver.publish("b", "3"), "queued");
+  driver.welcome(100, [8]).join(8);
+  assert.equal(driver.publish("a", "4", "reliable", true), "queued", "before READY");
+  assert.equal(driver.publish("a", "x", "unreliable"), "dropped");
+  driver.ready(100);
+  assert.equal(driver.publish("a", "5"), "sent");
+  const sent = driver.sent().map(({ type, frame }) => {
+    const read = type === 11 ? codec.readTopicIdentityMessage : codec.readTopicMessage;
+    const publication = decode<Pick<codec.TopicMessage, "topic" | "seq" | "body">>(read, frame);
+    return `${publication.topic} ${publication.seq} ${text(publication.body ?? utf8(""))}`;
+  });
+  assert.deepEqual(sent, ["a 2 2", "b 1 3", "a 3 4", "a 4 5"]);
 });
 
 test("packets are checked against READY's limit: one below, at, one above", () => {

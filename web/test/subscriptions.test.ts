@@ -185,6 +185,20 @@ test("a long list is split below the packet limit, and ends with its last part",
   assert.deepEqual(ended(driver), [[1, "ok"]]);
 });
 
+test("messages on a topic end with its subscription", () => {
+  const driver = ask(new Driver().connect(7), "subscribe", 1, ["a", "b"]).ackAll();
+  ask(driver, "unsubscribe", 2, ["a"]);
+  for (const topic of ["a", "b", ""]) {
+    driver.packet(codec.writeTopicFwMessage, { type: 10, from_alias: 9, topic });
+  }
+  assert.deepEqual(
+    driver.take("message").map(({ packet }) => packet.topic),
+    ["b", ""],
+    "a server of 2019 names none",
+  );
+  assert.equal(driver.session.stats.ignored.unwanted, 1);
+});
+
 test("towards a 2019 server the whole set goes out at each change, and that is the answer", () => {
   const driver = new Driver();
   driver.input({ kind: "tick" }).one("dial");

@@ -6,4 +6,5 @@ export const TOPIC_BYTES_MAX = 256;
 export const SUBSCRIPTIONS_MAX = 1024;
 export const SUBPROTOCOL = "webrtc-broker.1";
 export const TOKEN_SUBPROTOCOL_PREFIX = "token.";
+export const RESUME_SUBPROTOCOL_PREFIX = "resume.";
 export const CLOSE_CODE_BASE = 4000;
