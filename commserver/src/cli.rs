@@ -26,6 +26,10 @@ pub struct Args {
     /// The coordinator, e.g. ws://127.0.0.1:9090
     #[arg(long, value_name = "URL")]
     pub coordinator: Option<String>,
+    /// What it is: `server`, or `hub`, which passes on between the servers of a star
+    /// [default: server]
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
     /// Where the UDP socket listens; with port 0 the system picks one [default: 0.0.0.0:7000]
     #[arg(long, value_name = "ADDR")]
     pub rtc_listen: Option<String>,

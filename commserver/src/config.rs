@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use auth::{Authenticator, ClusterSecret};
+use auth::{Authenticator, ClusterSecret, Role};
 use commserver_core::{Limits, Timings};
 use http::Uri;
 use shard::{Impair, PeerConfig, outbox};
@@ -17,6 +17,8 @@ use shard::{Impair, PeerConfig, outbox};
 pub struct Config {
     /// The coordinator, `ws://host:port`.
     pub coordinator: Uri,
+    /// Whether it is the hub of a star, which passes on between the others.
+    pub hub: bool,
     /// Where the UDP socket listens; with port 0 the system picks one.
     pub rtc_listen: SocketAddr,
     /// Addresses to offer to peers instead of the socket's own.
@@ -52,6 +54,7 @@ impl Config {
     ) -> Self {
         Self {
             coordinator,
+            hub: false,
             rtc_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             advertise: Vec::new(),
             admin_listen: None,
@@ -64,6 +67,11 @@ impl Config {
             uplink: Uplink::default(),
             authentication: Authentication::default(),
         }
+    }
+
+    /// As what it comes to the coordinator.
+    pub(crate) const fn role(&self) -> Role {
+        if self.hub { Role::Hub } else { Role::Server }
     }
 
     /// Most bytes that peers can make the server hold, when every limit is reached at once and no

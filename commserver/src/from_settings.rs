@@ -50,6 +50,7 @@ fn take_all(
     add_flags(&mut settings, args);
     let coordinator: Option<CoordinatorUrl> =
         settings.take_required("coordinator", "ws://127.0.0.1:9090");
+    let hub = settings.take_choice("role", false, &ROLES);
     let rtc_listen = settings.take("rtc_listen", RTC_LISTEN);
     let advertise: Vec<IpAddr> = settings.take("advertise", Vec::new());
     let admin_listen = settings.take("admin_listen", Some(ADMIN_LISTEN));
@@ -60,6 +61,7 @@ fn take_all(
     let clients = clients(&mut settings, client_secret_file, insecure, environment);
     // Stand-ins are never run: where they stand, there is a problem.
     let config = Config {
+        hub,
         rtc_listen,
         advertise,
         admin_listen,
@@ -86,6 +88,7 @@ fn take_all(
 fn add_flags(settings: &mut Settings, args: &Args) {
     let flags = [
         ("coordinator", "--coordinator", &args.coordinator),
+        ("role", "--role", &args.role),
         ("rtc_listen", "--rtc-listen", &args.rtc_listen),
         ("shards", "--shards", &args.shards),
         ("admin_listen", "--admin-listen", &args.admin_listen),
@@ -307,6 +310,9 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)
 
 /// A day is for ever here.
 const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+
+/// Whether a server of this role is a hub.
+const ROLES: [(&str, bool); 2] = [("server", false), ("hub", true)];
 
 const POLICIES: [(&str, Policy); 3] = [
     ("buffered", Policy::Buffered),

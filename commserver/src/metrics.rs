@@ -70,6 +70,8 @@ impl Page<'_> {
             stats.relayed_in,
         )?;
         self.lanes("relayed_out", "Frames relayed to links", stats.relayed_out)?;
+        let help = "Frames that a hub passed on from one link to another";
+        self.lanes("forwarded", help, stats.forwarded)?;
         let drops = Drop::ALL
             .iter()
             .map(|&why| (why.label(), stats.dropped(why)));

@@ -118,8 +118,9 @@ impl Server {
     /// See [`BindError`].
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         let admin = bind_admin(config.admin_listen).await?;
+        let role = config.role();
         let coordinator =
-            uplink::discover_uri(&config.coordinator).map_err(BindError::Coordinator)?;
+            uplink::discover_uri(&config.coordinator, role).map_err(BindError::Coordinator)?;
         let (signals_in, signals) = mpsc::channel(config.uplink.queue_max.max(1));
         let waiting_max = config.authentication.waiting_max.max(1);
         let (clients_in, clients) = mpsc::channel(waiting_max);
@@ -169,6 +170,7 @@ impl Server {
             admin,
             uplink: Uplink {
                 coordinator,
+                role,
                 secret,
                 config: config.uplink,
                 signals,
@@ -319,6 +321,7 @@ fn core_config(config: &Config) -> commserver_core::Config {
     let unix_time = now.unwrap_or_default().as_millis();
     commserver_core::Config {
         unix_time_ms: u64::try_from(unix_time).unwrap_or(u64::MAX),
+        hub: config.hub,
         limits: config.limits.clone(),
         timings: config.timings.clone(),
         trust_unstamped_servers: config.compat.trust_unstamped_servers,

@@ -53,6 +53,7 @@ pub(crate) struct Stats {
 #[derive(Debug)]
 pub(crate) struct Uplink {
     pub(crate) coordinator: Uri,
+    pub(crate) role: Role,
     pub(crate) secret: ClusterSecret,
     pub(crate) config: config::Uplink,
     pub(crate) signals: mpsc::Receiver<Bytes>,
@@ -127,7 +128,7 @@ impl Uplink {
     }
 
     async fn dial(&self, with_subprotocol: bool) -> Result<Socket, tungstenite::Error> {
-        let token = self.secret.uplink_token(Role::Server, SystemTime::now());
+        let token = self.secret.uplink_token(self.role, SystemTime::now());
         let mut request = ClientRequestBuilder::new(self.coordinator.clone())
             .with_header(header::AUTHORIZATION.as_str(), format!("Bearer {token}"));
         if with_subprotocol {
@@ -231,10 +232,14 @@ impl fmt::Display for End {
     }
 }
 
-/// The URL of the endpoint for servers.
-pub(crate) fn discover_uri(coordinator: &Uri) -> Result<Uri, http::Error> {
+/// The URL of the endpoint for servers of this role.
+pub(crate) fn discover_uri(coordinator: &Uri, role: Role) -> Result<Uri, http::Error> {
     let path = coordinator.path().trim_end_matches('/');
-    let target = format!("{path}/discover?role={ROLE}");
+    let role = match role {
+        Role::Hub => proto::Role::CommunicationServerHub,
+        _ => proto::Role::CommunicationServer,
+    };
+    let target = format!("{path}/discover?role={}", role.as_str_name());
     let mut parts = coordinator.clone().into_parts();
     parts.path_and_query = Some(target.parse().map_err(http::Error::from)?);
     Uri::from_parts(parts).map_err(http::Error::from)
@@ -248,8 +253,6 @@ fn lacks_subprotocol(error: &tungstenite::Error) -> bool {
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
-
-const ROLE: &str = "COMMUNICATION_SERVER";
 
 /// Largest message from the coordinator: SERVERS with thousands of entries.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;

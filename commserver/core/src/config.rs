@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::limits;
+use proto::{Role, limits};
 
 /// Everything that a broker needs to know about itself.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Config {
     pub seed: u64,
     /// Wall-clock time at the `now` given to `Broker::new`, in milliseconds since 1970.
     pub unix_time_ms: u64,
+    /// The hub of a star: what comes from one server it passes on to the others that want it.
+    pub hub: bool,
     /// What may grow how far.
     pub limits: Limits,
     /// How long things may take.
@@ -33,10 +35,20 @@ impl Config {
             instance,
             seed,
             unix_time_ms: 0,
+            hub: false,
             limits: Limits::default(),
             timings: Timings::default(),
             trust_unstamped_servers: false,
             allow_2019_servers: false,
+        }
+    }
+
+    /// As what it presents itself to other servers.
+    pub(crate) const fn role(&self) -> Role {
+        if self.hub {
+            Role::CommunicationServerHub
+        } else {
+            Role::CommunicationServer
         }
     }
 }

@@ -1,5 +1,6 @@
-//! One hop: from a client to local subscribers and to links with interest, from a link to local
-//! clients only. A packet takes at most three forms, and each is encoded at most once.
+//! From a client to local subscribers and to links with interest; from a link to local clients,
+//! and on a hub to the other links with interest. A packet takes at most three forms, and each is
+//! encoded at most once.
 
 use bytes::Bytes;
 use proto::{
@@ -20,6 +21,18 @@ pub(crate) enum Sender {
     Client(PeerId),
     /// Another server: it goes to clients of ours, whoever published it is not among them.
     Link,
+    /// Another server, and we are the hub: it goes to the other servers too.
+    ThroughHub(PeerId),
+}
+
+impl Sender {
+    /// Who among the subscribers must not get it back.
+    const fn peer(self) -> Option<PeerId> {
+        match self {
+            Self::Client(peer) | Self::ThroughHub(peer) => Some(peer),
+            Self::Link => None,
+        }
+    }
 }
 
 /// The deliveries of one packet, by form.
@@ -30,16 +43,19 @@ pub(crate) struct Routed {
     pub(crate) servers: Option<Delivery>,
     /// Servers left out because they do not read frames that large.
     pub(crate) over_recipient_limit: u64,
+    /// Other servers want it, and it may cross no more links.
+    pub(crate) over_hop_limit: bool,
 }
 
-/// Decides who gets a packet and encodes it for them. `reads` says whether a server takes a frame
-/// of that many bytes.
+/// Decides who gets a packet and encodes it for them. `hops` is the number of links that it has
+/// crossed to come here; `reads` says whether a server takes a frame of that many bytes.
 pub(crate) fn route(
     topic: &Topic,
     packet: &TopicPacket<'_>,
     origin: Origin<'_>,
     sender: Sender,
     lane: Lane,
+    hops: u32,
     reads: impl Fn(PeerId, usize) -> bool,
 ) -> Routed {
     let mut routed = Routed::default();
@@ -50,14 +66,19 @@ pub(crate) fn route(
         routed.bare = delivery(bare, lane, forward.without_topic());
         routed.topical = delivery(topical, lane, forward.with_topic());
     }
-    let servers = topic.subscribers(Form::Server);
-    if matches!(sender, Sender::Client(_)) && !servers.is_empty() {
-        let frame = frame::relay(packet, origin, 0);
-        let mut fitting = Recipients::from_slice(servers);
-        fitting.retain(|server| reads(*server, frame.len()));
-        let left_out = servers.len() - fitting.len();
+    let mut servers = match sender {
+        Sender::Link => Recipients::new(),
+        _ => recipients(topic.subscribers(Form::Server), sender),
+    };
+    if !servers.is_empty() && hops >= HOPS_MAX {
+        routed.over_hop_limit = true;
+    } else if !servers.is_empty() {
+        let frame = frame::relay(packet, origin, hops);
+        let count = servers.len();
+        servers.retain(|server| reads(*server, frame.len()));
+        let left_out = count - servers.len();
         routed.over_recipient_limit = u64::try_from(left_out).unwrap_or(u64::MAX);
-        routed.servers = delivery(fitting, lane, frame);
+        routed.servers = delivery(servers, lane, frame);
     }
     routed
 }
@@ -70,13 +91,17 @@ fn delivery(recipients: Recipients, lane: Lane, frame: Bytes) -> Option<Delivery
     })
 }
 
-/// All subscribers but the sender. One copy of the slice; a client is in it at most once.
+/// All subscribers but the sender. One copy of the slice; a peer is in it at most once.
 fn recipients(subscribers: &[PeerId], sender: Sender) -> Recipients {
     let mut recipients = Recipients::from_slice(subscribers);
-    if let Sender::Client(sender) = sender
+    if let Some(sender) = sender.peer()
         && let Some(at) = subscribers.iter().position(|&peer| peer == sender)
     {
         recipients.swap_remove(at);
     }
     recipients
 }
+
+/// Links that a packet may cross: one, or two through a hub. It says how many it had crossed when
+/// it was sent, so one that says so many is astray, and one that has crossed so many stays here.
+pub(crate) const HOPS_MAX: u32 = 2;

@@ -15,8 +15,11 @@ pub struct Stats {
     pub relayed_in: [u64; 2],
     /// Frames handed out for clients, one for each recipient, by lane.
     pub delivered: [u64; 2],
-    /// Frames handed out for links, one for each recipient, by lane.
+    /// Frames of our clients' packets handed out for links, one for each recipient, by lane.
     pub relayed_out: [u64; 2],
+    /// Frames of one link's packets handed out for others, one for each recipient, by lane: a
+    /// hub's work.
+    pub forwarded: [u64; 2],
     /// Packets and signals dropped, by why.
     pub drops: BTreeMap<Drop, u64>,
     /// PEER_GONE: what became of the coordinator's word that a session has ended, by [`GoneHint`].
@@ -131,7 +134,7 @@ labels! {
     TooManySubscriptions = "too_many_subscriptions",
     /// A subscription beyond the server's limit of topics.
     TooManyTopics = "too_many_topics",
-    /// It had crossed two links already.
+    /// It had crossed as many links as a packet may.
     HopLimit = "hop_limit",
     /// The frame is larger than the recipient reads.
     RecipientLimit = "recipient_limit",

@@ -182,6 +182,26 @@ fn clients_have_a_secret_or_an_open_door_not_both() {
 }
 
 #[test]
+fn a_server_is_a_hub_when_it_is_told_so() {
+    for (role, expected) in [
+        (None, Some(false)),
+        (Some("server"), Some(false)),
+        (Some("hub"), Some(true)),
+        (Some("leaf"), None),
+    ] {
+        let args = Args {
+            role: role.map(str::to_owned),
+            ..good()
+        };
+        let loaded = load_with(&args, "", &[CLUSTER]);
+        let hub = loaded.config.ok().map(|config| config.hub);
+        assert_eq!(hub, expected, "{role:?}");
+    }
+    let config = load_with(&good(), "role = 'hub'", &[CLUSTER]).config;
+    assert!(config.expect("a configuration").hub);
+}
+
+#[test]
 fn only_plain_websocket_urls() {
     for (url, good_url) in [
         ("ws://host", true),

@@ -73,6 +73,23 @@ async fn a_2019_coordinator_sees_no_token() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_hub_says_so() {
+    let coordinator = Coordinator::new().await;
+    let mut config = config(&coordinator.url);
+    config.hub = true;
+    let server = run(config).await;
+    let session = coordinator.accept().await;
+    let request = &session.request;
+    assert_eq!(request.uri(), "/discover?role=COMMUNICATION_SERVER_HUB");
+    let bearer = request.headers()[AUTHORIZATION].to_str().expect("text");
+    let token = bearer.strip_prefix("Bearer ").expect("a bearer token");
+    let verdict = |role| secret().verify_uplink_token(token, role, SystemTime::now());
+    assert_eq!(verdict(Role::Hub), Ok(()));
+    assert!(verdict(Role::Server).is_err());
+    server.stop().await;
+}
+
 fn connect(to_alias: u64) -> Vec<u8> {
     let connect = ConnectMessage {
         r#type: MessageType::Connect.into(),

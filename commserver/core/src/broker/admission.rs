@@ -178,7 +178,7 @@ impl Broker {
         *stage = Stage::Ready;
         let auth = AuthMessage {
             r#type: MessageType::Auth.into(),
-            role: Role::CommunicationServer.into(),
+            role: self.config.role().into(),
             body,
             capabilities: frame::capabilities(true),
             instance,

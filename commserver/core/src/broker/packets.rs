@@ -100,25 +100,24 @@ impl Broker {
             self.drop_one(Drop::Malformed);
             return self.complain(id, is_link, Reason::Malformed, 0, "");
         };
+        if is_link && packet.hops >= router::HOPS_MAX {
+            return self.drop_one(Drop::HopLimit);
+        }
         // From a client nothing that it says about itself counts; a server vouches for its clients.
-        let (sender, origin) = if is_link {
-            let origin = Origin {
+        let origin = if is_link {
+            Origin {
                 alias: packet.from_alias,
                 identity: packet.identity,
                 role: packet.role,
-            };
-            (Sender::Link, origin)
+            }
         } else {
-            let origin = Origin {
+            Origin {
                 alias: self.peers.get(id).map_or(0, |peer| peer.alias),
                 identity: &ready.identity,
                 role: ready.role.into(),
-            };
-            (Sender::Client(id), origin)
+            }
         };
-        if is_link && packet.hops >= HOPS_MAX {
-            return self.drop_one(Drop::HopLimit);
-        }
+        let (sender, hops) = self.way_of(id, is_link, packet.hops);
         let topic = self.topics.get(packet.topic);
         if topic.is_none()
             && topic::validate(packet.topic, self.config.limits.topic_bytes_max).is_err()
@@ -129,10 +128,18 @@ impl Broker {
         }
         let peers = &self.peers;
         let routed = topic.map(|topic| {
-            router::route(topic, &packet, origin, sender, lane, |server, bytes| {
-                let ready = peers.ready(server);
-                bytes <= limits::PACKET_BYTES_MAX_2019 || ready.is_some_and(|r| r.hello.ours)
-            })
+            router::route(
+                topic,
+                &packet,
+                origin,
+                sender,
+                lane,
+                hops,
+                |server, bytes| {
+                    let ready = peers.ready(server);
+                    bytes <= limits::PACKET_BYTES_MAX_2019 || ready.is_some_and(|r| r.hello.ours)
+                },
+            )
         });
         let counts = if is_link {
             &mut self.stats.relayed_in
@@ -141,11 +148,22 @@ impl Broker {
         };
         Stats::count(counts, lane, 1);
         if let Some(routed) = routed {
-            self.hand_out(lane, routed);
+            self.hand_out(lane, sender, routed);
         }
     }
 
-    fn hand_out(&mut self, lane: Lane, routed: router::Routed) {
+    /// Who sent a packet, and how many links it has crossed by now: a client's none, whatever it
+    /// says about that.
+    const fn way_of(&self, id: PeerId, is_link: bool, hops_before: u32) -> (Sender, u32) {
+        let hops = hops_before.saturating_add(1);
+        match (is_link, self.config.hub) {
+            (false, _) => (Sender::Client(id), 0),
+            (true, false) => (Sender::Link, hops),
+            (true, true) => (Sender::ThroughHub(id), hops),
+        }
+    }
+
+    fn hand_out(&mut self, lane: Lane, sender: Sender, routed: router::Routed) {
         let stats = &mut self.stats;
         for delivery in [routed.bare, routed.topical].into_iter().flatten() {
             let count = u64::try_from(delivery.recipients.len()).unwrap_or(u64::MAX);
@@ -154,14 +172,18 @@ impl Broker {
         }
         if let Some(delivery) = routed.servers {
             let count = u64::try_from(delivery.recipients.len()).unwrap_or(u64::MAX);
-            Stats::count(&mut stats.relayed_out, lane, count);
+            let counts = match sender {
+                Sender::Client(_) => &mut stats.relayed_out,
+                Sender::ThroughHub(_) | Sender::Link => &mut stats.forwarded,
+            };
+            Stats::count(counts, lane, count);
             self.outputs.push_back(Output::Deliver(delivery));
         }
         for _ in 0..routed.over_recipient_limit {
             stats.drop_one(Drop::RecipientLimit);
         }
+        if routed.over_hop_limit {
+            stats.drop_one(Drop::HopLimit);
+        }
     }
 }
-
-/// A packet crosses one link, or two through a hub; one that says it has crossed more is astray.
-const HOPS_MAX: u32 = 2;

@@ -7,6 +7,7 @@
 
 mod admission;
 mod gone;
+mod hub;
 mod interest;
 mod links;
 mod requests;
