@@ -2,25 +2,30 @@
 //!
 //! It runs on its session's own task; per packet it allocates nothing of its own.
 
+mod closed_loop;
+mod publishing;
+mod recovery;
+
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use client::{
-    Event, Message, PublishError, Published, Reason, RequestError, State,
+    Event, Message, Reason, RequestError, State,
     driver::App,
     session::{RequestId, Session},
 };
-use parking_lot::Mutex;
 
 use crate::{
-    ledger::{Account, Stream, Verdict},
+    ledger::{Incoming, Outgoing, Shared, Verdict},
     payload::{Kind, Payload},
-    plan::{Plan, TopicId, nanos},
-    probing::{Probe, Probes, Probing},
-    tally::{Tally, change},
+    plan::Plan,
+    probing::{Probes, Probing},
+    tally::{Tally, change, count},
 };
+use publishing::Publisher;
+use recovery::{End, Recovery};
 
 /// What the conductor tells a bot.
 #[derive(Debug)]
@@ -33,37 +38,18 @@ pub(crate) enum Command {
     Due,
     /// Publish nothing more.
     Halt,
+    /// Somebody else takes the place: publish nothing more, and count on nothing that is due from
+    /// then on; but take in what is under way until the session is closed.
+    Leave(Instant),
 }
 
-/// Where a bot leaves its books when it ends.
-pub(crate) type Desk = Arc<Mutex<Option<Settled>>>;
-
-/// A bot's books, and what it counted as they were written.
-#[derive(Debug)]
-pub(crate) struct Settled {
-    pub(crate) account: Account,
-    pub(crate) counts: Counts,
-}
-
-impl Settled {
-    /// Of a bot that left none.
-    pub(crate) fn empty(client: u32) -> Self {
-        let account = Account {
-            client,
-            ..Account::default()
-        };
-        Self {
-            account,
-            counts: Counts::default(),
-        }
-    }
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Counts {
-    pub(crate) duplicated: u64,
-    pub(crate) reordered: u64,
-    pub(crate) corrupt: u64,
+/// The books that a bot writes.
+#[derive(Debug, Clone)]
+pub(crate) struct Books {
+    /// One for each number of the plan.
+    pub(crate) outgoing: Shared<Outgoing>,
+    /// The bot's own.
+    pub(crate) incoming: Shared<Incoming>,
 }
 
 pub(crate) struct Bot {
@@ -71,11 +57,13 @@ pub(crate) struct Bot {
     worker: usize,
     plan: Arc<Plan>,
     tally: Arc<Tally>,
-    desk: Desk,
     born: Instant,
+    /// It takes somebody's place, under load.
+    late: bool,
     attendance: Attendance,
     publisher: Option<Publisher>,
     books: Books,
+    news: News,
     probing: Probing,
 }
 
@@ -86,31 +74,36 @@ struct Attendance {
     connected_once: bool,
     /// The request that confirms the subscriptions on the current server.
     asked: Option<RequestId>,
-    confirmed_since: Option<Instant>,
-    /// Stretches in which it was there.
-    past: Vec<(Instant, Instant)>,
+    confirmed: bool,
+    confirmed_once: bool,
+    leaving: bool,
     /// The next Retrying says again what Disconnected said.
     just_lost: bool,
+    recovery: Recovery,
+    aliases: Aliases,
 }
 
-#[derive(Debug)]
-struct Publisher {
-    start: Instant,
-    topic: TopicId,
-    next_slot: u32,
-    /// Of a closed loop: since when its window is full, and when it gives up waiting.
-    give_up_at: Option<Instant>,
-}
-
-/// What was sent and received, and what of it the tally does not know yet.
+/// What the bot was called first and last.
 #[derive(Debug, Default)]
-struct Books {
-    account: Account,
-    counts: Counts,
+struct Aliases {
+    first: Option<u64>,
+    last: Option<u64>,
+}
+
+/// What the tally does not know yet.
+#[derive(Debug, Default)]
+struct News {
     published: u64,
     expected: u64,
     delivered: u64,
     latencies_us: Vec<u64>,
+}
+
+impl Aliases {
+    fn see(&mut self, alias: u64) {
+        self.first.get_or_insert(alias);
+        self.last = Some(alias);
+    }
 }
 
 impl Bot {
@@ -119,34 +112,32 @@ impl Bot {
         worker: usize,
         plan: Arc<Plan>,
         tally: Arc<Tally>,
-        desk: Desk,
+        books: Books,
     ) -> Self {
-        let account = Account {
-            client,
-            streams: vec![Stream::default(); plan.streams()],
-            ..Account::default()
-        };
         Self {
             client,
             worker,
             plan,
             tally,
-            desk,
             born: Instant::now(),
+            late: false,
             attendance: Attendance::default(),
             publisher: None,
-            books: Books {
-                account,
-                ..Books::default()
-            },
+            books,
+            news: News::default(),
             probing: Probing::default(),
         }
     }
 
-    fn handle_message(&mut self, message: &Message) {
+    /// The same under load: it publishes as soon as it is subscribed.
+    pub(crate) fn late(mut self) -> Self {
+        self.late = true;
+        self
+    }
+
+    fn handle_message(&mut self, now: Instant, message: &Message) {
         let Ok(payload) = Payload::decode(&message.body) else {
-            self.books.counts.corrupt += 1;
-            return;
+            return count(&self.tally.faults.corrupt);
         };
         if payload.run != self.plan.run {
             self.tally.count_error("PacketOfAnotherRun");
@@ -155,8 +146,10 @@ impl Bot {
         let topic = self.plan.topic(payload.topic);
         let topic_is_right = message.topic.is_none() || message.topic.as_ref() == topic;
         if message.lane != payload.lane || !topic_is_right {
-            self.books.counts.corrupt += 1;
-            return;
+            return count(&self.tally.faults.corrupt);
+        }
+        if let Some(took) = self.attendance.recovery.receive(now) {
+            self.tally.count_recovery(took);
         }
         match payload.kind {
             Kind::Probe => self
@@ -167,38 +160,45 @@ impl Bot {
     }
 
     fn handle_measurement(&mut self, payload: &Payload) {
-        let stream = self.plan.stream(self.client, payload.client);
-        let stream = stream.and_then(|place| self.books.account.streams.get_mut(place));
-        let (Some(stream), Some(start)) = (stream, self.tally.start.get()) else {
-            // A packet of one's own, or on a topic never asked for, or before anything was sent.
-            self.books.counts.corrupt += 1;
+        let mut incoming = self.books.incoming.lock();
+        // Before the start nothing was sent.
+        let due = self.tally.start.get();
+        let due = due.map(|start| *start + Duration::from_nanos(payload.mark));
+        if due.is_some_and(|due| !incoming.answers_for(due)) {
             return;
+        }
+        let stream = self.plan.stream(self.client, payload.client);
+        let stream = stream.and_then(|place| incoming.streams.get_mut(place));
+        let (Some(stream), Some(due)) = (stream, due) else {
+            // A packet of one's own, or on a topic never asked for.
+            return count(&self.tally.faults.corrupt);
         };
         if payload.slot >= self.plan.slots {
-            self.books.counts.corrupt += 1;
-            return;
+            return count(&self.tally.faults.corrupt);
         }
         if let Some(windows) = &self.tally.windows {
             windows.receive(payload.client, stream.next(), payload.slot);
         }
         match stream.receive(payload.slot) {
             Verdict::Next => {}
-            Verdict::Reordered => self.books.counts.reordered += 1,
-            Verdict::Duplicate => {
-                self.books.counts.duplicated += 1;
-                return;
-            }
+            Verdict::Reordered => count(&self.tally.faults.reordered),
+            Verdict::Duplicate => return count(&self.tally.faults.duplicated),
         }
-        self.books.delivered += 1;
+        self.news.delivered += 1;
         // The clock of now, not of the pass: what waits in this process counts as well.
-        let due = *start + Duration::from_nanos(payload.mark);
         let latency = Instant::now().saturating_duration_since(due);
         let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.books.latencies_us.push(latency_us);
+        self.news.latencies_us.push(latency_us);
     }
 
-    fn handle_connected(&mut self, now: Instant, server: u64, session: &mut Session) {
-        if !self.attendance.connected_once {
+    fn handle_connected(&mut self, now: Instant, alias: u64, server: u64, session: &mut Session) {
+        self.attendance.aliases.see(alias);
+        if self.attendance.leaving {
+            return;
+        }
+        if self.attendance.connected_once {
+            count(&self.tally.moves.reconnects);
+        } else {
             self.attendance.connected_once = true;
             let took = now.saturating_duration_since(self.born).as_micros();
             let took_us = u64::try_from(took).unwrap_or(u64::MAX);
@@ -229,12 +229,7 @@ impl Bot {
             return;
         }
         match result {
-            Ok(()) => {
-                self.attendance.confirmed_since = Some(now);
-                change(&self.tally.ready, true);
-                let topics = self.plan.topics_of(self.client);
-                self.tally.change_subscribers(topics, true);
-            }
+            Ok(()) => self.arrive(now),
             Err(RequestError::Refused(error)) => {
                 let name = error.reason.map_or("UnknownError", Reason::name);
                 self.tally.count_error(name);
@@ -245,24 +240,52 @@ impl Bot {
         }
     }
 
+    /// The server has confirmed the subscriptions.
+    fn arrive(&mut self, now: Instant) {
+        self.attendance.confirmed = true;
+        self.attendance.recovery.confirm(now);
+        self.books.outgoing.lock().presence.begin(now);
+        // Before the start, probes find out who knows.
+        let settling = self.tally.start.get().map_or(Duration::ZERO, |_| SETTLING);
+        let since = now + settling;
+        self.books.incoming.lock().presence.begin(since);
+        change(&self.tally.ready, true);
+        let topics = self.plan.topics_of(self.client);
+        self.tally.change_subscribers(topics, true);
+        let first = !std::mem::replace(&mut self.attendance.confirmed_once, true);
+        if self.late && first {
+            count(&self.tally.moves.joined);
+            self.begin_from(now);
+        }
+    }
+
     /// Whatever took the server away.
-    fn leave(&mut self, until: Instant) {
-        if !self.attendance.connected {
+    fn depart(&mut self, until: Instant) {
+        if !std::mem::take(&mut self.attendance.connected) {
             return;
         }
-        self.attendance.connected = false;
         self.attendance.asked = None;
         change(&self.tally.connected, false);
         self.tally.set_server(self.client, 0);
         self.probing.forget(&self.tally);
-        if let Some(since) = self.attendance.confirmed_since.take() {
-            if self.attendance.past.len() < ABSENCES_MAX {
-                self.attendance.past.push((since, until));
-            }
+        if std::mem::take(&mut self.attendance.confirmed) {
+            self.books.outgoing.lock().presence.end(until);
+            self.books.incoming.lock().presence.end(until);
             change(&self.tally.ready, false);
             let topics = self.plan.topics_of(self.client);
             self.tally.change_subscribers(topics, false);
         }
+    }
+
+    /// Somebody else takes the place.
+    fn leave(&mut self, now: Instant, at: Instant) {
+        self.books.incoming.lock().until = Some(at);
+        count(&self.tally.moves.left);
+        self.publisher = None;
+        self.depart(now);
+        self.attendance.leaving = true;
+        // Whether it would have come back, nobody will know.
+        self.attendance.recovery = Recovery::default();
     }
 
     fn probe(&mut self, probes: &Probes, session: &mut Session) {
@@ -274,113 +297,27 @@ impl Bot {
         }
     }
 
-    fn publish_probe(&self, probe: &Probe, session: &mut Session) {
-        let payload = Payload {
-            run: self.plan.run,
-            kind: Kind::Probe,
-            lane: self.plan.lane,
-            client: self.client,
-            topic: probe.topic,
-            slot: 0,
-            mark: probe.server,
-        };
-        let Some(topic) = self.plan.topic(probe.topic) else {
-            return;
-        };
-        let body = payload.encode(self.plan.payload_bytes);
-        // Probes go out again until they arrive.
-        let _published = session.publish(topic, self.plan.lane, body, false);
-    }
-
-    fn begin(&mut self) {
-        if let Some(start) = self.tally.start.get()
-            && self.client < self.plan.publishers
-            && self.plan.slots > 0
-        {
-            self.publisher = Some(Publisher {
-                start: *start,
-                topic: self.plan.topic_of_publisher(self.client),
-                next_slot: 0,
-                give_up_at: None,
-            });
+    /// Says what only the end of a bot tells.
+    fn settle(&mut self) {
+        let quiet_from = self.quiet_from();
+        match self.attendance.recovery.end(quiet_from) {
+            End::Settled => {}
+            End::Back(took) => self.tally.count_recovery(took),
+            End::Open => count(&self.tally.moves.unrecovered),
+        }
+        let Aliases { first, last } = self.attendance.aliases;
+        if first != last {
+            count(&self.tally.moves.aliases_changed);
         }
     }
 
-    /// Publishes everything that is due.
-    fn publish_due(&mut self, now: Instant, session: &mut Session) {
-        if self.tally.windows.is_some() {
-            return self.publish_window(session);
-        }
-        while let Some(publisher) = &mut self.publisher {
-            let (slot, topic) = (publisher.next_slot, publisher.topic);
-            let due_ns = self.plan.due_ns(self.client, slot);
-            if publisher.start + Duration::from_nanos(due_ns) > now {
-                return;
+    /// From when on there is nothing to receive.
+    fn quiet_from(&self) -> Option<Instant> {
+        match self.tally.start.get() {
+            Some(start) if self.plan.streams_of(self.client) > 0 => {
+                (*start + self.plan.length()).checked_sub(SETTLING)
             }
-            publisher.next_slot += 1;
-            if publisher.next_slot >= self.plan.slots {
-                self.publisher = None;
-            }
-            self.publish(topic, slot, due_ns, session);
-        }
-    }
-
-    fn publish(&mut self, topic: TopicId, slot: u32, due_ns: u64, session: &mut Session) {
-        let payload = Payload {
-            run: self.plan.run,
-            kind: Kind::Measurement,
-            lane: self.plan.lane,
-            client: self.client,
-            topic,
-            slot,
-            mark: due_ns,
-        };
-        let Some(name) = self.plan.topic(topic) else {
-            return;
-        };
-        let body = payload.encode(self.plan.payload_bytes);
-        let subscribers = self.subscribers(topic);
-        if let Some(windows) = &self.tally.windows {
-            windows.send(self.client, slot, subscribers);
-            self.books.account.sent_at.push(due_ns);
-        }
-        match session.publish(name, self.plan.lane, body, false) {
-            Ok(Published::Sent | Published::Queued) => {
-                self.books.account.sent.insert(slot);
-                self.books.published += 1;
-                self.books.expected += subscribers;
-            }
-            Ok(Published::Dropped) => self.tally.count_error("PublishUnreliableOffline"),
-            Err(PublishError::QueueFull) => self.tally.count_error("PublishQueueFull"),
-            Err(PublishError::Offline) => self.tally.count_error("PublishOffline"),
-            Err(PublishError::TooLarge { .. }) => self.tally.count_error("PublishTooLarge"),
-            Err(_) => self.tally.count_error("PublishRefused"),
-        }
-    }
-
-    /// Who is to receive what this one publishes to a topic.
-    fn subscribers(&self, topic: TopicId) -> u64 {
-        let own = self.attendance.confirmed_since.is_some()
-            && self
-                .plan
-                .topics_of(self.client)
-                .any(|wanted| wanted == topic);
-        self.tally.subscribers(topic).saturating_sub(u64::from(own))
-    }
-
-    /// Closes the books, when the bot has left.
-    fn settle(&mut self) -> Settled {
-        let mut account = std::mem::take(&mut self.books.account);
-        account.client = self.client;
-        if let Some(start) = self.tally.start.get() {
-            let at = |instant: Instant| nanos(instant.saturating_duration_since(*start));
-            for (from, to) in &self.attendance.past {
-                account.presence.add(at(*from), at(*to));
-            }
-        }
-        Settled {
-            account,
-            counts: self.books.counts,
+            _ => Some(self.born),
         }
     }
 }
@@ -390,12 +327,17 @@ impl App for Bot {
 
     fn handle_event(&mut self, now: Instant, event: Event, session: &mut Session) {
         match event {
-            Event::Message(message) => self.handle_message(&message),
-            Event::Connected { server, .. } => self.handle_connected(now, server, session),
+            Event::Message(message) => self.handle_message(now, &message),
+            Event::Connected { server, alias } => {
+                self.handle_connected(now, alias, server, session);
+            }
             Event::Answered { request, result } => self.handle_answer(now, request, &result),
             Event::Disconnected { reason } => {
+                if !self.attendance.leaving {
+                    self.attendance.recovery.lose(now);
+                }
                 // What came after the last sign of life was not there for us.
-                self.leave(session.last_heard());
+                self.depart(session.last_heard());
                 self.attendance.just_lost = true;
                 self.tally.count_error(reason.name());
             }
@@ -415,14 +357,14 @@ impl App for Bot {
                 self.tally.count_error(name);
             }
             Event::Stopped { reason } => {
-                self.leave(if reason == Reason::Closed {
+                self.depart(if reason == Reason::Closed {
                     now
                 } else {
                     session.last_heard()
                 });
                 self.publisher = None;
                 change(&self.tally.stopped, true);
-                *self.desk.lock() = Some(self.settle());
+                self.settle();
                 if reason != Reason::Closed {
                     self.tally.count_error(reason.name());
                 }
@@ -430,17 +372,18 @@ impl App for Bot {
         }
     }
 
-    fn handle_command(&mut self, _now: Instant, command: Command, session: &mut Session) {
+    fn handle_command(&mut self, now: Instant, command: Command, session: &mut Session) {
         match command {
             Command::Probe(probes) => {
                 if matches!(session.state(), State::Connected { .. }) {
                     self.probe(&probes, session);
                 }
             }
-            Command::Begin => self.begin(),
+            Command::Begin => self.begin(0),
             // The pass may have begun before.
             Command::Due => self.publish_due(Instant::now(), session),
             Command::Halt => self.publisher = None,
+            Command::Leave(at) => self.leave(now, at),
         }
     }
 
@@ -448,22 +391,27 @@ impl App for Bot {
         self.publish_due(now, session);
     }
 
-    fn handle_pass_end(&mut self, _now: Instant, _session: &Session) {
-        let books = &mut self.books;
-        if books.published > 0 {
+    fn handle_pass_end(&mut self, _now: Instant, session: &Session) {
+        if let Some(alias) = session.alias()
+            && self.attendance.connected_once
+        {
+            self.attendance.aliases.see(alias);
+        }
+        let news = &mut self.news;
+        if news.published > 0 {
             self.tally
                 .published
-                .fetch_add(std::mem::take(&mut books.published), Relaxed);
+                .fetch_add(std::mem::take(&mut news.published), Relaxed);
             self.tally
                 .expected
-                .fetch_add(std::mem::take(&mut books.expected), Relaxed);
+                .fetch_add(std::mem::take(&mut news.expected), Relaxed);
         }
-        if books.delivered > 0 {
+        if news.delivered > 0 {
             self.tally
                 .delivered
-                .fetch_add(std::mem::take(&mut books.delivered), Relaxed);
+                .fetch_add(std::mem::take(&mut news.delivered), Relaxed);
             self.tally
-                .add_latencies(self.worker, &mut books.latencies_us);
+                .add_latencies(self.worker, &mut news.latencies_us);
         }
     }
 
@@ -477,11 +425,9 @@ impl App for Bot {
     }
 }
 
-/// Stretches of presence that a bot remembers: one that loses its server more often than this is
-/// counted as away from then on.
-const ABSENCES_MAX: usize = 10_000;
-
-mod closed_loop;
+/// For so long after its server has confirmed a subscription, the other servers may not know of it
+/// yet: what they do not send counts as published while the client was away.
+const SETTLING: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests;

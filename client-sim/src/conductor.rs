@@ -1,30 +1,32 @@
 //! Leads a run through its phases: start the clients, probe until everybody hears every server,
 //! publish by the plan, wait for what is under way, settle the books.
 
+mod record;
+
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use client::{
-    Config, Credentials, Endpoint, EndpointConfig, Lane,
-    driver::{self, Commands, Running},
-    kernel_drops,
-};
-use tokio::time::{sleep, timeout};
+use client::{Config, Credentials, Endpoint, EndpointConfig, Lane, driver};
+use parking_lot::Mutex;
+use tokio::time::sleep;
 
 use crate::{
     Control, Error, Options, Phase, Progress, Report,
-    bot::{Bot, Command, Counts, Desk, Settled},
-    ledger,
+    bot::{Books, Bot, Command},
+    churn,
+    ledger::Incoming,
     pacer::Pacer,
     plan::{Plan, TopicId},
     probing::{Probe, Probes},
-    report::{ConnectMs, LatencyUs, per_second},
+    report::{LatencyUs, TimesMs, per_second},
+    roster::{Roster, Seat, Sockets},
     tally::Tally,
     window::Windows,
     workers::Workers,
 };
+use record::Record;
 
 /// A run under way.
 pub(crate) struct Conductor {
@@ -33,43 +35,50 @@ pub(crate) struct Conductor {
     plan: Arc<Plan>,
     tally: Arc<Tally>,
     workers: Workers,
-    bots: Vec<Running<Command>>,
-    /// Where each bot leaves its books.
-    desks: Vec<Desk>,
-}
-
-/// What the clients' sockets did.
-#[derive(Debug, Default, Clone, Copy)]
-struct Sockets {
-    datagrams_in: u64,
-    datagrams_out: u64,
-    /// By the kernel, over the whole run.
-    drops: u64,
-}
-
-impl Sockets {
-    fn since(self, before: Self) -> Self {
-        Self {
-            datagrams_in: self.datagrams_in.saturating_sub(before.datagrams_in),
-            datagrams_out: self.datagrams_out.saturating_sub(before.datagrams_out),
-            drops: self.drops,
-        }
-    }
+    endpoint: Endpoint,
+    config: Config,
+    roster: Roster,
+    churn: Option<churn::Schedule>,
+    record: Option<Record>,
+    started: u32,
 }
 
 impl Conductor {
     pub(crate) fn new(options: Options, control: Control) -> Result<Self, Error> {
         let workers = Workers::start(options.workers).map_err(Error::Workers)?;
         let plan = Arc::new(Plan::new(&options, rand::random()));
-        let tally = Arc::new(Tally::new(&plan, workers.count()));
+        let record = match &options.record_timeline {
+            Some(path) => Some(Record::create(path).map_err(|source| Error::Timeline {
+                path: path.clone(),
+                source,
+            })?),
+            None => None,
+        };
+        let tally = Arc::new(Tally::new(&plan, workers.count(), record.is_some()));
+        let endpoint = Endpoint::new(EndpointConfig {
+            impair: options.impair,
+            listen: options.listen,
+            ..EndpointConfig::default()
+        })
+        .map_err(client::ConnectError::from)?;
+        let mut config = Config::new(options.coordinator.clone());
+        if let Some(token) = &options.token {
+            config.credentials = Credentials::Token(Arc::clone(token));
+        }
+        let churn = options.churn;
+        let churn = churn.map(|churn| churn::Schedule::new(churn, plan.clients, options.seed));
         Ok(Self {
             options,
             control,
             plan,
             tally,
             workers,
-            bots: Vec::new(),
-            desks: Vec::new(),
+            endpoint,
+            config,
+            roster: Roster::default(),
+            churn,
+            record,
+            started: 0,
         })
     }
 
@@ -77,31 +86,27 @@ impl Conductor {
         self.start_clients().await?;
         let gathered = self.gather().await;
         let connected = self.tally.ready.load(Relaxed);
-        let before = self.sockets();
+        let before = self.roster.sockets();
         let took = match gathered {
             Ok(()) => Ok(self.publish().await),
             Err(error) => Err(error),
         };
-        let mut sockets = self.sockets().since(before);
         // Before the sockets are closed, and their counters with them.
-        sockets.drops = kernel_drops(self.bots.iter().map(|bot| &*bot.socket)).unwrap_or(0);
+        let sockets = self.roster.sockets().since(before);
         self.tell(Phase::Leaving);
-        self.dismiss().await;
-        Ok(self.report(took?, connected, sockets))
+        let last_connected = self.tally.ready.load(Relaxed);
+        self.roster.dismiss().await;
+        let report = self.report(took?, connected, sockets);
+        self.close_record(&report, last_connected);
+        // What the record has to say of itself comes last.
+        Ok(Report {
+            errors: self.tally.errors(),
+            ..report
+        })
     }
 
     /// Starts all clients, spread over the ramp.
     async fn start_clients(&mut self) -> Result<(), Error> {
-        let endpoint = Endpoint::new(EndpointConfig {
-            impair: self.options.impair,
-            listen: self.options.listen,
-            ..EndpointConfig::default()
-        })
-        .map_err(client::ConnectError::from)?;
-        let mut config = Config::new(self.options.coordinator.clone());
-        if let Some(token) = &self.options.token {
-            config.credentials = Credentials::Token(Arc::clone(token));
-        }
         let begin = Instant::now();
         for client in 0..self.plan.clients {
             let nth = f64::from(client) / f64::from(self.plan.clients);
@@ -113,28 +118,28 @@ impl Conductor {
                 sleep(wait.min(LOOK_INTERVAL)).await;
                 self.tell(Phase::Connecting);
             }
-            self.start_client(client, &endpoint, &config)?;
+            let seat = self.start_client(client, None)?;
+            self.roster.push(seat);
         }
         Ok(())
     }
 
-    fn start_client(
-        &mut self,
-        client: u32,
-        endpoint: &Endpoint,
-        config: &Config,
-    ) -> Result<(), Error> {
-        let worker = self.bots.len() % self.workers.count().max(1);
-        let Some(runtime) = self.workers.runtime(worker) else {
-            return Ok(());
+    /// Starts a client, or, under load, somebody who takes its place.
+    fn start_client(&mut self, client: u32, from: Option<Instant>) -> Result<Seat, Error> {
+        let worker = usize::try_from(self.started).unwrap_or(0) % self.workers.count().max(1);
+        self.started = self.started.wrapping_add(1);
+        let books = Books {
+            outgoing: self.roster.outgoing(place(client)),
+            incoming: Arc::new(Mutex::new(Incoming::new(client, &self.plan, from))),
         };
         let (plan, tally) = (Arc::clone(&self.plan), Arc::clone(&self.tally));
-        let desk = Desk::default();
-        let bot = Bot::new(client, worker, plan, tally, Arc::clone(&desk));
-        let _inside = runtime.enter();
-        self.bots.push(driver::start(endpoint, config, bot)?);
-        self.desks.push(desk);
-        Ok(())
+        let mut bot = Bot::new(client, worker, plan, tally, books.clone());
+        if from.is_some() {
+            bot = bot.late();
+        }
+        let _inside = self.workers.runtime(worker).map(|runtime| runtime.enter());
+        let running = driver::start(&self.endpoint, &self.config, bot)?;
+        Ok(Seat { running, books })
     }
 
     /// Until every client is subscribed, or patience ends; then until every probe has arrived.
@@ -205,18 +210,17 @@ impl Conductor {
     }
 
     /// Has everybody publish. Returns how long that took.
-    async fn publish(&self) -> Duration {
+    async fn publish(&mut self) -> Duration {
         let start = *self.tally.start.get_or_init(|| Instant::now() + LEAD);
         if self.control.stop.is_cancelled() {
             return Duration::ZERO;
         }
-        let bots = self.bots.iter().map(|bot| bot.commands.clone()).collect();
         let pacer = match &self.tally.windows {
             Some(windows) => {
-                windows.set_bots(bots);
+                windows.set_bots(self.roster.commands());
                 None
             }
-            None => self.start_pacer(start, bots),
+            None => self.start_pacer(start),
         };
         self.tell_all(|| Command::Begin).await;
         let end = start + self.options.duration;
@@ -226,6 +230,8 @@ impl Conductor {
                 elapsed,
                 of: self.options.duration,
             });
+            self.replace_due(start).await;
+            self.look(start);
             sleep(LOOK_INTERVAL.min(end.saturating_duration_since(Instant::now()))).await;
         }
         let took = start.elapsed().min(self.options.duration);
@@ -234,20 +240,54 @@ impl Conductor {
         if self.control.stop.is_cancelled() {
             self.tell_all(|| Command::Halt).await;
         }
-        self.drain().await;
+        self.drain(start).await;
         took
     }
 
-    fn start_pacer(&self, start: Instant, bots: Vec<Commands<Command>>) -> Option<Pacer> {
-        let pacer = Pacer::start(Arc::clone(&self.plan), start, bots);
+    fn start_pacer(&self, start: Instant) -> Option<Pacer> {
+        let pacer = Pacer::start(Arc::clone(&self.plan), start, self.roster.lines());
         if pacer.is_err() {
             self.tally.count_error("NoPacer");
         }
         pacer.ok()
     }
 
+    /// Has those leave who are due, and others take their places.
+    async fn replace_due(&mut self, start: Instant) {
+        let due = |churn: &churn::Schedule| start + churn.next_due() <= Instant::now();
+        while let Some(churn) = self.churn.as_mut().filter(|churn| due(churn)) {
+            let Some(client) = churn
+                .advance()
+                .filter(|client| place(*client) < self.roster.len())
+            else {
+                continue;
+            };
+            let now = Instant::now();
+            self.roster.tell(place(client), Command::Leave(now)).await;
+            match self.start_client(client, Some(now)) {
+                Ok(seat) => self.roster.replace(now, place(client), seat),
+                // Nobody takes the place: what is published is away for it from now on.
+                Err(_) => self.tally.count_error("NoReplacement"),
+            }
+        }
+    }
+
+    /// What is to be done now and then under load.
+    fn look(&mut self, start: Instant) {
+        let now = Instant::now();
+        if let Some(record) = &mut self.record {
+            let written = record.write_due(now, start, &self.plan, &self.roster, &self.tally);
+            if written.is_err() {
+                self.tally.count_error("TimelineNotWritten");
+                self.record = None;
+            }
+        }
+        let linger = quiet(self.plan.lane);
+        self.roster.clear(now, linger, &self.plan, start);
+    }
+
     /// Until everything due is delivered, or nothing has come for a while.
-    async fn drain(&self) {
+    async fn drain(&mut self, start: Instant) {
         let end = Instant::now() + DRAIN_MAX;
         let mut last = (0, Instant::now());
         while Instant::now() < end {
@@ -257,90 +297,73 @@ impl Conductor {
             }
             let complete = delivered >= self.tally.expected.load(Relaxed);
             // Complete at once may be a packet too early: the last ones are still being sent.
-            let quiet = match self.plan.lane {
-                _ if complete => LOOK_INTERVAL,
-                Lane::Reliable => QUIET_RELIABLE,
-                Lane::Unreliable => QUIET_UNRELIABLE,
+            let quiet = if complete {
+                LOOK_INTERVAL
+            } else {
+                quiet(self.plan.lane)
             };
             if last.1.elapsed() > quiet {
                 return;
             }
             self.tell(Phase::Draining);
+            self.look(start);
             sleep(LOOK_INTERVAL).await;
         }
     }
 
-    /// What all clients' sockets have carried so far.
-    fn sockets(&self) -> Sockets {
-        let mut sum = Sockets::default();
-        for bot in &self.bots {
-            sum.datagrams_in += bot.socket.datagrams_in.value();
-            sum.datagrams_out += bot.socket.datagrams_out.value();
-        }
-        sum
-    }
-
-    /// Collects the books and makes the report.
+    /// Makes the report from the books.
     fn report(&self, took: Duration, connected: u64, sockets: Sockets) -> Report {
-        let mut accounts = Vec::with_capacity(self.desks.len());
-        let mut counts = Counts::default();
-        for (client, desk) in (0..).zip(&self.desks) {
-            let settled = desk.lock().take().unwrap_or_else(|| {
-                self.tally.count_error("BooksMissing");
-                Settled::empty(client)
-            });
-            counts.duplicated += settled.counts.duplicated;
-            counts.reordered += settled.counts.reordered;
-            counts.corrupt += settled.counts.corrupt;
-            accounts.push(settled.account);
-        }
-        let balance = ledger::settle(&self.plan, &accounts);
+        let tally = &*self.tally;
+        let start = tally.start.get().copied();
+        let balance = start.map(|start| self.roster.settle(&self.plan, start));
+        let balance = balance.unwrap_or_default();
         let clients = u64::from(self.plan.clients);
-        let published = self.tally.published.load(Relaxed);
+        let published = tally.published.load(Relaxed);
         Report {
             clients,
             connected,
             failed: clients.saturating_sub(connected),
             published,
-            expected: balance.expected,
+            expected: balance.expected(),
             delivered: balance.delivered,
             lost: balance.lost,
             away: balance.away,
-            duplicated: counts.duplicated,
-            reordered: counts.reordered,
-            corrupt: counts.corrupt + balance.invented,
+            duplicated: tally.faults.duplicated.load(Relaxed),
+            reordered: tally.faults.reordered.load(Relaxed),
+            corrupt: tally.faults.corrupt.load(Relaxed) + balance.invented,
             socket_drops: sockets.drops,
-            stalls: self.tally.windows.as_ref().map_or(0, Windows::stalls),
-            datagrams_in: sockets.datagrams_in,
-            datagrams_out: sockets.datagrams_out,
             publish_per_s: per_second(published, took),
             deliver_per_s: per_second(balance.delivered, took),
-            connect_ms: ConnectMs::of(&self.tally.connect_us.lock()),
-            latency_us: LatencyUs::of(&self.tally.latency_us()),
-            errors: self.tally.errors(),
+            connect_ms: TimesMs::of(&tally.connect_us.lock()),
+            latency_us: LatencyUs::of(&tally.latency_us()),
+            errors: tally.errors(),
             duration_s: took.as_secs_f64(),
             seed: self.options.seed,
+            reconnects: tally.moves.reconnects.load(Relaxed),
+            recovery_ms: TimesMs::of(&tally.recovery_us.lock()),
+            unrecovered: tally.moves.unrecovered.load(Relaxed),
+            aliases_changed: tally.moves.aliases_changed.load(Relaxed),
+            joined: tally.moves.joined.load(Relaxed),
+            left: tally.moves.left.load(Relaxed),
+            stalls: tally.windows.as_ref().map_or(0, Windows::stalls),
+            datagrams_in: sockets.datagrams_in,
+            datagrams_out: sockets.datagrams_out,
         }
     }
 
-    /// Lets everybody leave politely.
-    async fn dismiss(&self) {
-        for bot in &self.bots {
-            bot.stop.cancel();
-        }
-        let left = async {
-            for bot in &self.bots {
-                bot.tasks.wait().await;
+    /// The last line.
+    fn close_record(&mut self, report: &Report, connected: u64) {
+        if let (Some(record), Some(start)) = (self.record.take(), self.tally.start.get()) {
+            let closed = record.close(Instant::now(), *start, connected, report, &self.tally);
+            if closed.is_err() {
+                self.tally.count_error("TimelineNotWritten");
             }
-        };
-        // What has not left by then is cut off with its thread.
-        let _left = timeout(DISMISS_TIMEOUT, left).await;
+        }
     }
 
     async fn tell_all(&self, command: impl Fn() -> Command) {
-        for bot in &self.bots {
-            // One that has stopped does not hear it, and is counted as stopped.
-            let _heard = timeout(COMMAND_TIMEOUT, bot.commands.send(command())).await;
+        for client in 0..self.roster.len() {
+            self.roster.tell(client, command()).await;
         }
     }
 
@@ -353,9 +376,14 @@ impl Conductor {
                 published: self.tally.published.load(Relaxed),
                 expected: self.tally.expected.load(Relaxed),
                 delivered: self.tally.delivered.load(Relaxed),
+                reconnects: self.tally.moves.reconnects.load(Relaxed),
             });
         }
     }
+}
+
+fn place(client: u32) -> usize {
+    usize::try_from(client).unwrap_or(usize::MAX)
 }
 
 /// Between looks at the tally.
@@ -367,17 +395,15 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 /// Between the order to begin and the first packet: the order has reached everybody by then.
 const LEAD: Duration = Duration::from_millis(200);
 
-/// Without a delivery for so long, nothing more will come: three retransmissions of SCTP, whose
-/// timer starts at one second.
-const QUIET_RELIABLE: Duration = Duration::from_secs(4);
-
-/// The same where nothing is retransmitted: far beyond any delay of a network.
-const QUIET_UNRELIABLE: Duration = Duration::from_secs(1);
+/// Without a delivery for so long, nothing more will come.
+const fn quiet(lane: Lane) -> Duration {
+    match lane {
+        // Three retransmissions of SCTP, whose timer starts at one second.
+        Lane::Reliable => Duration::from_secs(4),
+        // Nothing is retransmitted: far beyond any delay of a network.
+        Lane::Unreliable => Duration::from_secs(1),
+    }
+}
 
 /// The longest wait for what is under way.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
-
-/// A bot's task takes commands between passes of a few milliseconds.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
-
-const DISMISS_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,67 +1,49 @@
 //! The books: which packets a publisher sent, which a subscriber received, when each was there;
-//! and at the end what that makes: delivered, lost, away.
+//! and what that makes: delivered, lost, away.
 //!
 //! One bit for each packet and subscriber, so that duplicates are exact however late they come.
+//! A client of the plan may be several after each other, where clients are replaced: what they
+//! published is in one book, what each of them received in a book of its own.
 
-use crate::plan::Plan;
+mod presence;
+mod slots;
 
-/// A set of slots.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Slots(Vec<u64>);
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-impl Slots {
-    /// Adds a slot; false when it is in already.
-    pub(crate) fn insert(&mut self, slot: u32) -> bool {
-        let (word, bit) = (word_of(slot), 1 << (slot % 64));
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        let Some(word) = self.0.get_mut(word) else {
-            return false;
-        };
-        let new = *word & bit == 0;
-        *word |= bit;
-        new
-    }
+use parking_lot::Mutex;
 
-    #[cfg(test)]
-    fn contains(&self, slot: u32) -> bool {
-        self.word(word_of(slot)) & (1 << (slot % 64)) != 0
-    }
+use crate::plan::{Plan, nanos};
+pub(crate) use presence::Presence;
+pub(crate) use slots::Slots;
 
-    fn word(&self, word: usize) -> u64 {
-        self.0.get(word).copied().unwrap_or(0)
-    }
+/// What was published under one number of the plan.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    pub(crate) sent: Slots,
+    /// In a closed loop, when each slot was sent, in nanoseconds since the start.
+    pub(crate) sent_at: Vec<u64>,
+    pub(crate) presence: Presence,
 }
 
-fn word_of(slot: u32) -> usize {
-    usize::try_from(slot / 64).unwrap_or(usize::MAX)
+/// What one client received.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    pub(crate) client: u32,
+    /// What is due before is its predecessor's.
+    pub(crate) from: Option<Instant>,
+    /// What is due from then on is its successor's.
+    pub(crate) until: Option<Instant>,
+    /// One for each stream of the plan.
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) presence: Presence,
 }
 
-/// When somebody was there, in nanoseconds since the start: from the server's confirmation to the
-/// last that was heard.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Presence(Vec<(u64, u64)>);
-
-impl Presence {
-    pub(crate) fn add(&mut self, from: u64, to: u64) {
-        if from < to {
-            self.0.push((from, to));
-        }
-    }
-
-    fn covers(&self, at: u64) -> bool {
-        self.0.iter().any(|(from, to)| (*from..*to).contains(&at))
-    }
-
-    /// Whether there is one stretch over all of it: nearly always, and then no slot needs a look
-    /// of its own.
-    fn covers_all(&self, from: u64, to: u64) -> bool {
-        self.0
-            .iter()
-            .any(|(start, end)| *start <= from && to < *end)
-    }
-}
+/// A book that its bot writes, and the conductor reads.
+pub(crate) type Shared<B> = Arc<Mutex<B>>;
 
 /// What one subscriber received of one publisher.
 #[derive(Debug, Clone, Default)]
@@ -100,96 +82,176 @@ impl Stream {
     }
 }
 
-/// What one bot has in its books at the end.
-#[derive(Debug, Default)]
-pub(crate) struct Account {
-    pub(crate) client: u32,
-    /// As publisher.
-    pub(crate) sent: Slots,
-    /// In a closed loop, when each slot was sent, in nanoseconds since the start.
-    pub(crate) sent_at: Vec<u64>,
-    /// As subscriber, one for each stream of the plan.
-    pub(crate) streams: Vec<Stream>,
-    pub(crate) presence: Presence,
-}
-
-impl Account {
-    /// When it sent a slot, or was to.
-    fn when(&self, plan: &Plan, slot: u32) -> u64 {
-        let sent_at = usize::try_from(slot).ok().and_then(|n| self.sent_at.get(n));
-        sent_at.map_or_else(|| plan.due_ns(self.client, slot), |at| *at)
-    }
-
-    /// When it sent the first and the last.
-    fn span(&self, plan: &Plan) -> (u64, u64) {
-        match (self.sent_at.first(), self.sent_at.last()) {
-            (Some(first), Some(last)) => (*first, *last),
-            _ => {
-                let last = plan.slots.saturating_sub(1);
-                (plan.due_ns(self.client, 0), plan.due_ns(self.client, last))
-            }
+impl Incoming {
+    pub(crate) fn new(client: u32, plan: &Plan, from: Option<Instant>) -> Self {
+        Self {
+            client,
+            from,
+            streams: vec![Stream::default(); plan.streams()],
+            ..Self::default()
         }
     }
+
+    /// Whether what is due then is this client's, and not that of the one before or after it.
+    pub(crate) fn answers_for(&self, due: Instant) -> bool {
+        self.from.is_none_or(|from| from <= due) && self.until.is_none_or(|until| due < until)
+    }
 }
 
-/// What all books together say.
+/// What books say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Balance {
-    /// Packets that were due: both ends were there when it was sent, or it was received anyway.
-    pub(crate) expected: u64,
-    /// Of those, received.
+    /// Packets that were due and received.
     pub(crate) delivered: u64,
-    /// Of those, not received.
+    /// Due, not received, and both ends were there when they were sent.
     pub(crate) lost: u64,
-    /// Not received, while one of the two was away.
+    /// Due, not received, while one of the two was away.
     pub(crate) away: u64,
     /// Received, though nobody sent it.
     pub(crate) invented: u64,
 }
 
-/// Settles the accounts, which are in the clients' order.
-pub(crate) fn settle(plan: &Plan, accounts: &[Account]) -> Balance {
-    let mut balance = Balance::default();
-    for account in accounts {
-        for (place, stream) in account.streams.iter().enumerate() {
-            let publisher = plan
-                .publisher_of(account.client, place)
-                .and_then(|publisher| accounts.get(usize::try_from(publisher).ok()?));
-            if let Some(publisher) = publisher {
-                balance.add(plan, publisher, account, stream);
-            }
-        }
+impl Balance {
+    /// Packets that were due: both ends were there when it was sent, or it was received anyway.
+    pub(crate) fn expected(&self) -> u64 {
+        self.delivered + self.lost
     }
-    balance
 }
 
-impl Balance {
-    fn add(&mut self, plan: &Plan, publisher: &Account, subscriber: &Account, stream: &Stream) {
-        let (first, last) = publisher.span(plan);
-        let there = |account: &Account| account.presence.covers_all(first, last);
-        let always = there(publisher) && there(subscriber);
-        for word in 0..publisher.sent.0.len().max(stream.received.0.len()) {
-            let (sent, received) = (publisher.sent.word(word), stream.received.word(word));
-            self.invented += u64::from((received & !sent).count_ones());
-            self.delivered += u64::from((received & sent).count_ones());
-            let missing = sent & !received;
+impl std::ops::AddAssign for Balance {
+    fn add_assign(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.away += other.away;
+        self.invented += other.invented;
+    }
+}
+
+/// What settles books: the plan, when it started, and what was published.
+#[derive(Clone, Copy)]
+pub(crate) struct Settler<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) start: Instant,
+    /// In the clients' order.
+    pub(crate) outgoing: &'a [Shared<Outgoing>],
+}
+
+impl Settler<'_> {
+    /// All of one subscriber's book.
+    pub(crate) fn settle(&self, incoming: &Incoming) -> Balance {
+        self.settle_due(incoming, None)
+    }
+
+    /// What was due in a stretch of time; of all of it, if `None`.
+    pub(crate) fn settle_due(&self, incoming: &Incoming, due: Option<Range<Instant>>) -> Balance {
+        let mut balance = Balance::default();
+        for (place, stream) in incoming.streams.iter().enumerate() {
+            let publisher = self.plan.publisher_of(incoming.client, place);
+            let outgoing = publisher
+                .and_then(|publisher| usize::try_from(publisher).ok())
+                .and_then(|publisher| self.outgoing.get(publisher));
+            if let (Some(publisher), Some(outgoing)) = (publisher, outgoing) {
+                let pair = Pair {
+                    settler: self,
+                    publisher,
+                    outgoing: &outgoing.lock(),
+                    incoming,
+                };
+                let due = due.as_ref();
+                let slots = pair.slots(due.map(|due| due.start), due.map(|due| due.end));
+                balance += pair.settle(stream, &slots);
+            }
+        }
+        balance
+    }
+}
+
+/// A publisher and one of its subscribers.
+struct Pair<'a> {
+    settler: &'a Settler<'a>,
+    publisher: u32,
+    outgoing: &'a Outgoing,
+    incoming: &'a Incoming,
+}
+
+impl Pair<'_> {
+    fn settle(&self, stream: &Stream, slots: &Range<u32>) -> Balance {
+        let mut balance = Balance::default();
+        let mine = self.slots(self.incoming.from, self.incoming.until);
+        let always = self.always_there(&(slots.start.max(mine.start)..slots.end.min(mine.end)));
+        let (sent, received) = (&self.outgoing.sent, &stream.received);
+        let used = sent.places().start.min(received.places().start)
+            ..sent.places().end.max(received.places().end);
+        let wanted = slots::places(slots);
+        for place in used.start.max(wanted.start)..used.end.min(wanted.end) {
+            let mask = slots::mask(place, slots);
+            let (sent, received) = (sent.word(place) & mask, received.word(place) & mask);
+            balance.invented += u64::from((received & !sent).count_ones());
+            let due = sent & slots::mask(place, &mine);
+            balance.delivered += u64::from((received & due).count_ones());
+            let missing = due & !received;
             let lost = if always {
                 missing
             } else {
-                present(missing, word, |slot| {
-                    let at = publisher.when(plan, slot);
-                    publisher.presence.covers(at) && subscriber.presence.covers(at)
-                })
+                filter(missing, place, |slot| self.both_there(slot))
             };
-            self.lost += u64::from(lost.count_ones());
-            self.away += u64::from((missing & !lost).count_ones());
+            balance.lost += u64::from(lost.count_ones());
+            balance.away += u64::from((missing & !lost).count_ones());
         }
-        self.expected = self.delivered + self.lost;
+        balance
+    }
+
+    fn both_there(&self, slot: u32) -> bool {
+        let at = self.due(slot);
+        self.outgoing.presence.covers(at) && self.incoming.presence.covers(at)
+    }
+
+    fn always_there(&self, slots: &Range<u32>) -> bool {
+        let slots = slots.start..slots.end.min(self.slots_max());
+        if slots.is_empty() {
+            return true;
+        }
+        let (first, last) = (self.due(slots.start), self.due(slots.end - 1));
+        self.outgoing.presence.covers_all(first, last)
+            && self.incoming.presence.covers_all(first, last)
+    }
+
+    /// When a slot was sent, or was to be.
+    fn due(&self, slot: u32) -> Instant {
+        let sent_at = usize::try_from(slot)
+            .ok()
+            .and_then(|slot| self.outgoing.sent_at.get(slot).copied());
+        let due_ns = sent_at.unwrap_or_else(|| self.settler.plan.due_ns(self.publisher, slot));
+        self.settler.start + Duration::from_nanos(due_ns)
+    }
+
+    /// Slots that there can be: in a closed loop, as many as there were.
+    fn slots_max(&self) -> u32 {
+        if self.settler.plan.window.is_some() {
+            u32::try_from(self.outgoing.sent_at.len()).unwrap_or(u32::MAX)
+        } else {
+            self.settler.plan.slots
+        }
+    }
+
+    /// The publisher's slots that are due from one moment to before another.
+    fn slots(&self, from: Option<Instant>, until: Option<Instant>) -> Range<u32> {
+        let slot = |at: Instant| self.slot_from(at.saturating_duration_since(self.settler.start));
+        from.map_or(0, slot)..until.map_or(u32::MAX, slot)
+    }
+
+    fn slot_from(&self, since: Duration) -> u32 {
+        if self.settler.plan.window.is_none() {
+            return self.settler.plan.slot_from(self.publisher, since);
+        }
+        let before = |sent_at: &u64| *sent_at < nanos(since);
+        let slots = self.outgoing.sent_at.partition_point(before);
+        u32::try_from(slots).unwrap_or(u32::MAX)
     }
 }
 
 /// The bits of a word whose slots satisfy `there`.
-fn present(mut word: u64, place: usize, there: impl Fn(u32) -> bool) -> u64 {
+fn filter(mut word: u64, place: usize, there: impl Fn(u32) -> bool) -> u64 {
     let first = u32::try_from(place * 64).unwrap_or(u32::MAX);
     let mut kept = 0;
     while word != 0 {
@@ -203,136 +265,4 @@ fn present(mut word: u64, place: usize, there: impl Fn(u32) -> bool) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Options;
-    use std::time::Duration;
-
-    /// Two clients on one topic, 100 packets each, one every 10 ms.
-    fn plan() -> Plan {
-        let options = Options {
-            clients: 2,
-            rate: 100.0,
-            duration: Duration::from_secs(1),
-            ..Options::default()
-        };
-        Plan::new(&options, 1)
-    }
-
-    fn account(client: u32, sent: impl IntoIterator<Item = u32>) -> Account {
-        let mut account = Account {
-            client,
-            streams: vec![Stream::default(); plan().streams()],
-            ..Account::default()
-        };
-        for slot in sent {
-            account.sent.insert(slot);
-        }
-        account.presence.add(0, u64::MAX);
-        account
-    }
-
-    fn receive(account: &mut Account, from: u32, slots: impl IntoIterator<Item = u32>) {
-        let stream = plan().stream(account.client, from).expect("a stream");
-        for slot in slots {
-            account.streams[stream].receive(slot);
-        }
-    }
-
-    #[test]
-    fn a_clean_run_has_no_loss() {
-        let mut accounts = [account(0, 0..100), account(1, 0..100)];
-        receive(&mut accounts[0], 1, 0..100);
-        receive(&mut accounts[1], 0, 0..100);
-        let balance = settle(&plan(), &accounts);
-        let all = Balance {
-            expected: 200,
-            delivered: 200,
-            ..Balance::default()
-        };
-        assert_eq!(balance, all);
-    }
-
-    #[test]
-    fn what_does_not_come_is_lost_also_at_the_ends() {
-        let mut accounts = [account(0, 0..100), account(1, [])];
-        receive(&mut accounts[1], 0, (1..63).chain(66..99));
-        let balance = settle(&plan(), &accounts);
-        assert_eq!(
-            (balance.expected, balance.delivered, balance.lost),
-            (100, 95, 5)
-        );
-    }
-
-    #[test]
-    fn what_was_not_sent_is_not_due_and_cannot_come() {
-        let mut accounts = [account(0, 0..50), account(1, [])];
-        receive(&mut accounts[1], 0, 0..52);
-        let balance = settle(&plan(), &accounts);
-        assert_eq!(
-            (balance.expected, balance.lost, balance.invented),
-            (50, 0, 2)
-        );
-    }
-
-    #[test]
-    fn who_is_away_loses_nothing() {
-        let plan = plan();
-        // The subscriber is away for slots 20 to 39, the publisher without a server for 60 to 69.
-        let mut subscriber = account(1, []);
-        subscriber.presence = Presence::default();
-        subscriber.presence.add(0, plan.due_ns(0, 20));
-        subscriber.presence.add(plan.due_ns(0, 40), u64::MAX);
-        let mut publisher = account(0, 0..100);
-        publisher.presence = Presence::default();
-        publisher.presence.add(0, plan.due_ns(0, 60));
-        publisher.presence.add(plan.due_ns(0, 70), u64::MAX);
-        let mut accounts = [publisher, subscriber];
-        // One of those came all the same, and one is lost while both were there.
-        receive(
-            &mut accounts[1],
-            0,
-            (0..20).chain([30]).chain(40..60).chain(71..100),
-        );
-        let balance = settle(&plan, &accounts);
-        assert_eq!((balance.delivered, balance.lost, balance.away), (70, 1, 29));
-        assert_eq!(balance.expected, 71);
-    }
-
-    #[test]
-    fn in_a_closed_loop_presence_is_judged_by_the_time_of_sending() {
-        let plan = plan();
-        let mut publisher = account(0, 0..3);
-        publisher.sent_at = vec![10, 20, 30];
-        let mut subscriber = account(1, []);
-        subscriber.presence = Presence::default();
-        subscriber.presence.add(0, 15);
-        subscriber.presence.add(25, u64::MAX);
-        let mut accounts = [publisher, subscriber];
-        receive(&mut accounts[1], 0, [0]);
-        let balance = settle(&plan, &accounts);
-        assert_eq!((balance.delivered, balance.lost, balance.away), (1, 1, 1));
-    }
-
-    #[test]
-    fn a_stream_tells_duplicates_from_reordering() {
-        let mut stream = Stream::default();
-        let verdicts: Vec<Verdict> = [0, 1, 3, 2, 3, 200, 130, 130]
-            .map(|slot| stream.receive(slot))
-            .into();
-        use Verdict::{Duplicate, Next, Reordered};
-        let expected = [
-            Next, Next, Next, Reordered, Duplicate, Next, Reordered, Duplicate,
-        ];
-        assert_eq!(verdicts, expected);
-    }
-
-    #[test]
-    fn slots_at_the_edges_of_words() {
-        let mut slots = Slots::default();
-        for slot in [0, 63, 64, 127, 128, 1_000] {
-            assert!(slots.insert(slot) && !slots.insert(slot) && slots.contains(slot));
-        }
-        assert!(!slots.contains(1) && !slots.contains(65) && !slots.contains(5_000));
-    }
-}
+mod tests;

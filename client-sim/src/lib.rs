@@ -16,6 +16,7 @@
 //! ```
 
 mod bot;
+mod churn;
 mod conductor;
 mod ledger;
 mod options;
@@ -25,19 +26,22 @@ mod plan;
 mod probing;
 mod report;
 mod require;
+mod roster;
 mod tally;
+mod timeline;
 mod window;
 mod workers;
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use churn::{Churn, ChurnError};
 pub use client::{ConnectError, Impair, Lane};
 use conductor::Conductor;
 pub use options::Options;
-pub use report::{ConnectMs, LatencyUs, Report};
+pub use report::{LatencyUs, Report, TimesMs};
 pub use require::{Miss, NAMES as REQUIREMENTS, ParseError, Requirement};
 
 /// Puts a load on a cluster and reports what became of it.
@@ -76,6 +80,8 @@ pub struct Progress {
     pub expected: u64,
     /// So far.
     pub delivered: u64,
+    /// Times that clients came back to a server, so far.
+    pub reconnects: u64,
 }
 
 /// What a run is doing.
@@ -109,6 +115,14 @@ pub enum Error {
     /// The system gives no threads.
     #[error("cannot start the threads for the clients")]
     Workers(#[source] io::Error),
+    /// The timeline has no place.
+    #[error("cannot write the timeline to {}", path.display())]
+    Timeline {
+        /// Where to.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A client could not even start.
     #[error("cannot start a client")]
     Client(#[from] ConnectError),

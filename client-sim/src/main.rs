@@ -20,7 +20,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Parser;
 use client_sim::{
-    ConnectError, Control, Error, Impair, Lane, Options, Report, Requirement, parse_duration,
+    Churn, ConnectError, Control, Error, Impair, Lane, Options, Report, Requirement, parse_duration,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +85,12 @@ struct Flags {
     /// Address of the clients' sockets.
     #[arg(long, value_name = "IP")]
     listen: Option<IpAddr>,
+    /// Clients that leave and are replaced by fresh ones each second, e.g. 1%/s or 2/s.
+    #[arg(long, value_name = "RATE", conflicts_with = "window")]
+    churn: Option<Churn>,
+    /// Write a line of numbers about each second, as CSV, to this file.
+    #[arg(long, value_name = "FILE")]
+    record_timeline: Option<PathBuf>,
     /// Thresholds to meet, e.g. lost=0 or p99=20ms; may repeat, or hold several with commas.
     #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', long_help = require_help())]
     require: Vec<Requirement>,
@@ -138,7 +144,7 @@ async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
         )
         .init();
-    raise_file_limit(flags.clients)?;
+    raise_file_limit(flags.clients, flags.churn)?;
     let stop = CancellationToken::new();
     let progress = watch::Sender::default();
     let (screen, listener) = (progress.subscribe(), progress.subscribe());
@@ -177,7 +183,7 @@ async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
 }
 
 /// Each client is two open files, and systems start programs with room for about a thousand.
-fn raise_file_limit(clients: u32) -> anyhow::Result<()> {
+fn raise_file_limit(clients: u32, churn: Option<Churn>) -> anyhow::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -186,7 +192,9 @@ fn raise_file_limit(clients: u32) -> anyhow::Result<()> {
     };
     // What counts is whether the limit in force is enough.
     let granted = setrlimit(Resource::Nofile, raised).map_or(current, |()| maximum);
-    let needed = u64::from(clients) * FILES_PER_CLIENT + FILES_BESIDE;
+    let leaving = churn.map_or(0, |churn| churn.leaving_max(clients));
+    let at_once = u64::from(clients) + leaving;
+    let needed = at_once * FILES_PER_CLIENT + FILES_BESIDE;
     anyhow::ensure!(
         granted.is_none_or(|granted| granted >= needed),
         "{clients} clients need {needed} open files, and {} are allowed: raise `ulimit -n`",
@@ -263,6 +271,8 @@ impl From<Flags> for Options {
             impair: flags.impair,
             workers: flags.workers,
             listen: flags.listen,
+            churn: flags.churn,
+            record_timeline: flags.record_timeline,
         }
     }
 }
@@ -334,8 +344,10 @@ mod tests {
     fn flags_become_options() {
         let options = options(
             "--publishers 3 --lane unreliable --duration 500ms --rate 0.5 \
-             --impair loss=1%,delay=20ms,jitter=5ms",
+             --impair loss=1%,delay=20ms,jitter=5ms --churn 1%/s --record-timeline t.csv",
         );
+        assert_eq!(options.churn, Some(Churn::Share(0.01)));
+        assert_eq!(options.record_timeline, Some(PathBuf::from("t.csv")));
         assert_eq!(options.publishers, Some(3));
         assert_eq!(options.lane, Lane::Unreliable);
         assert_eq!(options.duration, Duration::from_millis(500));

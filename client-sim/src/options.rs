@@ -1,12 +1,12 @@
 //! What a run is asked to do.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use client::{Impair, Lane};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::payload;
+use crate::{Churn, payload};
 
 /// A load to put on a cluster.
 #[derive(Debug, Clone)]
@@ -49,6 +49,10 @@ pub struct Options {
     pub workers: usize,
     /// Address of the clients' sockets; `None` chooses by the coordinator's.
     pub listen: Option<IpAddr>,
+    /// Clients that leave and are replaced by others while publishing.
+    pub churn: Option<Churn>,
+    /// A file for a line of numbers about each second.
+    pub record_timeline: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -71,6 +75,8 @@ impl Default for Options {
             impair: None,
             workers: 0,
             listen: None,
+            churn: None,
+            record_timeline: None,
         }
     }
 }
@@ -122,6 +128,17 @@ impl Options {
                 self.payload
             ),
         );
+        if let Some(churn) = self.churn {
+            let (per_s, clients) = (churn.per_s(self.clients), f64::from(self.clients));
+            check(
+                self.window.is_none(),
+                "churn: does not go with a window, whose publishers wait for everybody".into(),
+            );
+            check(
+                per_s > 0.0 && per_s <= clients,
+                format!("churn: expected up to {clients} clients a second (all), got {per_s}"),
+            );
+        }
         check(
             self.duration > Duration::ZERO && self.duration <= DURATION_MAX,
             format!(
@@ -182,6 +199,22 @@ mod tests {
             problems(|o| (o.topics, o.subscribe_per_client) = (2, 3)).len(),
             1
         );
+    }
+
+    #[test]
+    fn at_most_everybody_is_replaced_each_second() {
+        for (churn, good) in [
+            (Churn::Count(50.0), true),
+            (Churn::Count(50.1), false),
+            (Churn::Share(1.0), true),
+            (Churn::Share(1.01), false),
+            (Churn::Count(f64::NAN), false),
+        ] {
+            let found = problems(|o| o.churn = Some(churn));
+            assert_eq!(found.is_empty(), good, "{churn}: {found:?}");
+        }
+        let closed_loop = problems(|o| (o.churn, o.window) = (Some(Churn::Count(1.0)), Some(2)));
+        assert_eq!(closed_loop.len(), 1);
     }
 
     #[test]

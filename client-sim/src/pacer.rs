@@ -10,10 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use client::driver::Commands;
 use tokio_util::sync::CancellationToken;
 
-use crate::{bot::Command, plan::Plan};
+use crate::{bot::Command, plan::Plan, roster::Lines};
 
 /// A thread that ends with the schedule, or when dropped.
 #[derive(Debug)]
@@ -23,18 +22,14 @@ pub(crate) struct Pacer {
 }
 
 impl Pacer {
-    /// Tells every publisher of the plan, in the order of `bots`, when a packet is due.
-    pub(crate) fn start(
-        plan: Arc<Plan>,
-        start: Instant,
-        bots: Vec<Commands<Command>>,
-    ) -> io::Result<Self> {
+    /// Tells every publisher of the plan, over its line, when a packet is due.
+    pub(crate) fn start(plan: Arc<Plan>, start: Instant, lines: Lines) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let schedule = Schedule::new(plan, start);
         let stopped = stop.clone();
         let thread = thread::Builder::new()
             .name("pacer".into())
-            .spawn(move || pace(schedule, &bots, &stopped))?;
+            .spawn(move || pace(schedule, &lines, &stopped))?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -50,7 +45,7 @@ impl Drop for Pacer {
     }
 }
 
-fn pace(mut schedule: Schedule, bots: &[Commands<Command>], stop: &CancellationToken) {
+fn pace(mut schedule: Schedule, lines: &Lines, stop: &CancellationToken) {
     while let Some(due) = schedule.next_due() {
         if stop.is_cancelled() {
             return;
@@ -59,12 +54,10 @@ fn pace(mut schedule: Schedule, bots: &[Commands<Command>], stop: &CancellationT
             thread::sleep(wait.min(SLEEP_MAX));
             continue;
         }
-        let bot = usize::try_from(schedule.advance())
-            .ok()
-            .and_then(|nth| bots.get(nth));
-        if let Some(bot) = bot {
+        let client = usize::try_from(schedule.advance()).unwrap_or(usize::MAX);
+        if let Some(line) = lines.lock().get(client) {
             // A bot with so much to do already has a timer of its own.
-            let _told = bot.try_send(Command::Due);
+            let _told = line.try_send(Command::Due);
         }
     }
 }

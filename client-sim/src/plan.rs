@@ -94,6 +94,13 @@ impl Plan {
         )
     }
 
+    /// How many publishers a client receives.
+    pub(crate) fn streams_of(&self, client: u32) -> usize {
+        (0..self.streams())
+            .filter(|stream| self.publisher_of(client, *stream).is_some())
+            .count()
+    }
+
     /// The place of what `publisher` sends among the streams that `client` can receive; `None` if
     /// it does not receive that at all.
     pub(crate) fn stream(&self, client: u32, publisher: u32) -> Option<usize> {
@@ -127,6 +134,20 @@ impl Plan {
         phase + u64::from(slot) * self.interval_ns
     }
 
+    /// The first of a publisher's slots that is not due before, since the start.
+    pub(crate) fn slot_from(&self, publisher: u32, since: Duration) -> u32 {
+        let later = nanos(since).saturating_sub(self.due_ns(publisher, 0));
+        u32::try_from(later.div_ceil(self.interval_ns)).unwrap_or(u32::MAX)
+    }
+
+    /// When nothing is published any more, since the start.
+    pub(crate) fn length(&self) -> Duration {
+        match self.window {
+            Some(_) => self.duration,
+            None => Duration::from_nanos(self.interval_ns.saturating_mul(self.slots.into())),
+        }
+    }
+
     fn topic_count(&self) -> u32 {
         u32::try_from(self.topics.len()).unwrap_or(u32::MAX).max(1)
     }
@@ -147,7 +168,8 @@ fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-fn spread(word: u64) -> u64 {
+/// Makes numbers that look drawn at random of numbers that count.
+pub(crate) fn spread(word: u64) -> u64 {
     let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -200,6 +222,7 @@ mod tests {
                 for stream in (0..plan.streams()).filter(|stream| !places.contains(stream)) {
                     assert_eq!(plan.publisher_of(client, stream), None);
                 }
+                assert_eq!(plan.streams_of(client), places.len());
             }
         }
     }
@@ -213,6 +236,18 @@ mod tests {
         assert!(phases.iter().all(|phase| *phase < interval));
         assert!(phases.len() > 45, "they do not all publish at once");
         assert_eq!(plan.due_ns(3, 7) - plan.due_ns(3, 0), 7 * interval);
+    }
+
+    #[test]
+    fn the_slots_of_a_stretch_are_those_due_in_it() {
+        let plan = plan(3, 1, 1, None);
+        for slot in [0, 1, 19] {
+            let due = Duration::from_nanos(plan.due_ns(1, slot));
+            assert_eq!(plan.slot_from(1, due), slot);
+            assert_eq!(plan.slot_from(1, due + Duration::from_nanos(1)), slot + 1);
+        }
+        assert_eq!(plan.slot_from(1, Duration::ZERO), 0);
+        assert_eq!(plan.length(), Duration::from_secs(2));
     }
 
     #[test]

@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn done_when_all_but_ones_own_have_come() {
-        let tally = Tally::new(&Plan::new(&Options::default(), 1), 1);
+        let tally = Tally::new(&Plan::new(&Options::default(), 1), 1, false);
         let probe = |server, topic, client| Probe {
             server,
             topic,

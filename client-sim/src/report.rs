@@ -32,18 +32,12 @@ pub struct Report {
     pub corrupt: u64,
     /// Datagrams that this machine's kernel dropped on the way to the clients.
     pub socket_drops: u64,
-    /// In a closed loop, times that a publisher waited in vain for its window, and went on.
-    pub stalls: u64,
-    /// Datagrams that came to the clients while publishing and until all was delivered.
-    pub datagrams_in: u64,
-    /// Datagrams that the clients sent meanwhile.
-    pub datagrams_out: u64,
     /// Over the time of publishing.
     pub publish_per_s: u64,
     /// Ditto.
     pub deliver_per_s: u64,
     /// From a client's start to READY.
-    pub connect_ms: ConnectMs,
+    pub connect_ms: TimesMs,
     /// From the scheduled time of a packet to its delivery; in a closed loop from its sending.
     pub latency_us: LatencyUs,
     /// What else happened, by name.
@@ -52,11 +46,29 @@ pub struct Report {
     pub duration_s: f64,
     /// The schedule's.
     pub seed: u64,
+    /// Times that a server took in a client that had had one before.
+    pub reconnects: u64,
+    /// From noticing that the server is lost to being subscribed and receiving again.
+    pub recovery_ms: TimesMs,
+    /// Clients that lost their server and were not back when the run ended.
+    pub unrecovered: u64,
+    /// Clients that ended with another alias than they began with.
+    pub aliases_changed: u64,
+    /// Clients that took the place of others, and were subscribed.
+    pub joined: u64,
+    /// Clients that made place for others.
+    pub left: u64,
+    /// In a closed loop, times that a publisher waited in vain for its window, and went on.
+    pub stalls: u64,
+    /// Datagrams that came to the clients while publishing and until all was delivered.
+    pub datagrams_in: u64,
+    /// Datagrams that the clients sent meanwhile.
+    pub datagrams_out: u64,
 }
 
-/// Percentiles of the time to connect, milliseconds.
+/// Percentiles of what each client took for something, milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct ConnectMs {
+pub struct TimesMs {
     /// Half of the clients took no longer.
     pub p50: f64,
     /// Nine of ten.
@@ -82,7 +94,7 @@ pub struct LatencyUs {
     pub max: u64,
 }
 
-impl ConnectMs {
+impl TimesMs {
     pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
         let ms = |us| Duration::from_micros(us).as_secs_f64() * 1000.0;
         Self {
@@ -172,12 +184,39 @@ impl fmt::Display for Report {
                 Ms(us.max)
             )?;
         }
+        self.fmt_moves(f)?;
         if self.errors.is_empty() {
             return writeln!(f, "errors     none");
         }
         for (nth, (name, count)) in self.errors.iter().enumerate() {
             let title = if nth == 0 { "errors" } else { "" };
             writeln!(f, "{title:<10} {name} {}", Grouped(*count))?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// Clients that came, went and came back, if there were any.
+    fn fmt_moves(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.reconnects + self.unrecovered + self.aliases_changed > 0 {
+            let ms = self.recovery_ms;
+            writeln!(
+                f,
+                "recovery   p50 {:.0} ms   p90 {:.0} ms   p99 {:.0} ms   max {:.0} ms",
+                ms.p50, ms.p90, ms.p99, ms.max
+            )?;
+            writeln!(
+                f,
+                "moves      reconnects {}   not back {}   aliases changed {}",
+                Grouped(self.reconnects),
+                Grouped(self.unrecovered),
+                Grouped(self.aliases_changed)
+            )?;
+        }
+        if self.joined + self.left > 0 {
+            let (left, joined) = (Grouped(self.left), Grouped(self.joined));
+            writeln!(f, "churn      {left} left   {joined} joined")?;
         }
         Ok(())
     }
@@ -251,7 +290,7 @@ pub(crate) mod tests {
             datagrams_out: 0,
             publish_per_s: 500,
             deliver_per_s: 24_499,
-            connect_ms: ConnectMs {
+            connect_ms: TimesMs {
                 p50: 20.0,
                 p90: 30.0,
                 p99: 40.0,
@@ -267,6 +306,17 @@ pub(crate) mod tests {
             errors: BTreeMap::from([("IdleTimeout".into(), 1)]),
             duration_s: 10.0,
             seed: 1,
+            reconnects: 4,
+            recovery_ms: TimesMs {
+                p50: 900.0,
+                p90: 1_500.0,
+                p99: 5_000.0,
+                max: 6_000.0,
+            },
+            unrecovered: 0,
+            aliases_changed: 2,
+            joined: 6,
+            left: 7,
         }
     }
 
@@ -294,9 +344,6 @@ pub(crate) mod tests {
             "reordered",
             "corrupt",
             "socket_drops",
-            "stalls",
-            "datagrams_in",
-            "datagrams_out",
             "publish_per_s",
             "deliver_per_s",
             "connect_ms",
@@ -305,6 +352,24 @@ pub(crate) mod tests {
             "duration_s",
             "seed",
         ];
+        // Behind those promised first.
+        expected.extend([
+            "reconnects",
+            "recovery_ms",
+            "unrecovered",
+            "aliases_changed",
+            "joined",
+            "left",
+            "stalls",
+            "datagrams_in",
+            "datagrams_out",
+        ]);
+        let text = serde_json::to_string(&report()).expect("serializes");
+        let mut at = 0;
+        for name in &expected {
+            let found = text[at..].find(&format!("\"{name}\":"));
+            at += found.unwrap_or_else(|| panic!("{name} in its order"));
+        }
         expected.sort_unstable();
         let mut found = names(&json);
         found.sort_unstable();
@@ -314,7 +379,9 @@ pub(crate) mod tests {
             names.sort_unstable();
             names
         };
-        assert_eq!(sorted(&json["connect_ms"]), ["max", "p50", "p90", "p99"]);
+        for times in ["connect_ms", "recovery_ms"] {
+            assert_eq!(sorted(&json[times]), ["max", "p50", "p90", "p99"]);
+        }
         assert_eq!(
             sorted(&json["latency_us"]),
             ["max", "p50", "p90", "p99", "p999"]
@@ -330,6 +397,8 @@ pub(crate) mod tests {
             "lost 10 (0.004 %)",
             "p50 0.90 ms",
             "p99 20.00 ms",
+            "reconnects 4   not back 0   aliases changed 2",
+            "7 left   6 joined",
             "IdleTimeout 1",
         ] {
             assert!(text.contains(part), "{part:?} in\n{text}");

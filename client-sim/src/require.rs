@@ -193,6 +193,12 @@ fn latency(report: &Report, us: u64) -> Option<Duration> {
     (report.delivered > 0).then(|| Duration::from_micros(us))
 }
 
+/// Whoever is not back has no time: then there is no percentile either.
+fn recovery(report: &Report, ms: f64) -> Option<Duration> {
+    let took = Duration::try_from_secs_f64(ms / 1000.0).ok()?;
+    (ms > 0.0 && report.unrecovered == 0).then_some(took)
+}
+
 fn connect(report: &Report, ms: f64) -> Option<Duration> {
     let took = Duration::try_from_secs_f64(ms / 1000.0).ok()?;
     (report.connected > 0).then_some(took)
@@ -207,6 +213,9 @@ const METRICS: &[Metric] = &[
     at_most("corrupt", |report| report.corrupt),
     at_most("socket_drops", |report| report.socket_drops),
     at_most("errors", |report| report.errors.values().sum()),
+    at_most("reconnects", |report| report.reconnects),
+    at_most("unrecovered", |report| report.unrecovered),
+    at_most("aliases_changed", |report| report.aliases_changed),
     at_least("connected", |report| report.connected),
     at_least("published", |report| report.published),
     at_least("delivered", |report| report.delivered),
@@ -229,12 +238,26 @@ const METRICS: &[Metric] = &[
     within("connect_max", |report| {
         connect(report, report.connect_ms.max)
     }),
+    within("recovery_p50", |report| {
+        recovery(report, report.recovery_ms.p50)
+    }),
+    within("recovery_p90", |report| {
+        recovery(report, report.recovery_ms.p90)
+    }),
+    within("recovery_p99", |report| {
+        recovery(report, report.recovery_ms.p99)
+    }),
+    within("recovery_max", |report| {
+        recovery(report, report.recovery_ms.max)
+    }),
 ];
 
 /// For the error message and `--help`; a test compares.
-pub const NAMES: &str = "failed, lost, away, duplicated, reordered, corrupt, socket_drops, errors \
-    (at most), connected, published, delivered, publish_per_s, deliver_per_s (at least), p50, p90, \
-    p99, p999, max, connect_p50, connect_p90, connect_p99, connect_max (durations, at most)";
+pub const NAMES: &str = "failed, lost, away, duplicated, reordered, corrupt, socket_drops, errors, \
+    reconnects, unrecovered, aliases_changed (at most), connected, published, delivered, \
+    publish_per_s, deliver_per_s (at least), p50, p90, p99, p999, max, connect_p50, connect_p90, \
+    connect_p99, connect_max, recovery_p50, recovery_p90, recovery_p99, recovery_max (durations, at \
+    most; what was not measured, or who is not back, misses them)";
 
 #[cfg(test)]
 mod tests {
@@ -254,6 +277,8 @@ mod tests {
             "connected=49",
             "lost=0.0041%",
             "connect_max=50ms",
+            "recovery_p99=5s",
+            "aliases_changed=2",
         ] {
             assert_eq!(miss(met), None, "{met}");
         }
@@ -263,6 +288,8 @@ mod tests {
             "connected=50",
             "lost=0.0040%",
             "errors=0",
+            "recovery_p99=4999ms",
+            "aliases_changed=1",
         ] {
             assert!(miss(missed).is_some(), "{missed}");
         }
@@ -293,6 +320,15 @@ mod tests {
             miss.as_deref(),
             Some("required p99 at most 1s, got nothing")
         );
+    }
+
+    #[test]
+    fn who_is_not_back_took_too_long() {
+        let required: Requirement = "recovery_p99=5s".parse().expect("a requirement");
+        let mut one_is_not = report();
+        assert!(required.check(&one_is_not).is_none());
+        one_is_not.unrecovered = 1;
+        assert!(required.check(&one_is_not).is_some());
     }
 
     #[test]

@@ -33,8 +33,12 @@ fn line(now: &Progress, before: &Progress, elapsed: Duration) -> String {
         Phase::Publishing { elapsed: done, of } => {
             let ms = elapsed.as_millis().max(1);
             let rate = |now: u64, before: u64| u128::from(now.saturating_sub(before)) * 1000 / ms;
+            let back = match now.reconnects {
+                0 => String::new(),
+                count => format!("   {count} reconnects"),
+            };
             format!(
-                "publishing  {:.1} of {:.1} s   {}/s out   {}/s in   {} under way   {} clients",
+                "publishing  {:.1} of {:.1} s   {}/s out   {}/s in   {} under way   {} clients{back}",
                 done.as_secs_f64(),
                 of.as_secs_f64(),
                 rate(now.published, before.published),
@@ -77,6 +81,7 @@ mod tests {
             published: 250,
             expected: 150_000,
             delivered: 149_000,
+            reconnects: 0,
         };
         let line = line(&now, &before, Duration::from_millis(500));
         assert_eq!(

@@ -7,7 +7,7 @@ use std::{
         OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use hdrhistogram::Histogram;
@@ -37,21 +37,52 @@ pub(crate) struct Tally {
     pub(crate) delivered: AtomicU64,
     /// Of a closed loop.
     pub(crate) windows: Option<Windows>,
+    pub(crate) faults: Faults,
+    pub(crate) moves: Moves,
     /// Confirmed subscribers of each topic.
     subscribers: Vec<AtomicU64>,
     /// The server of each client; 0 while it has none.
     servers: Vec<AtomicU64>,
     /// From start to READY, in microseconds.
     pub(crate) connect_us: Mutex<Histogram<u64>>,
+    /// From noticing a loss to receiving again, in microseconds.
+    pub(crate) recovery_us: Mutex<Histogram<u64>>,
     /// From the scheduled time to the delivery, in microseconds; one for each worker, whose bots
     /// run one at a time.
     latency_us: Vec<Mutex<Histogram<u64>>>,
+    /// The same since somebody looked last; none when nobody will.
+    recent_us: Vec<Mutex<Histogram<u64>>>,
     errors: Mutex<BTreeMap<String, u64>>,
 }
 
+/// What should not happen to packets.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) duplicated: AtomicU64,
+    pub(crate) reordered: AtomicU64,
+    pub(crate) corrupt: AtomicU64,
+}
+
+/// Clients that came, went and came back.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    /// Times that a server took in a client that had had one before.
+    pub(crate) reconnects: AtomicU64,
+    /// Clients that lost their server and were not back when they ended.
+    pub(crate) unrecovered: AtomicU64,
+    /// Clients that ended with another alias than they began with.
+    pub(crate) aliases_changed: AtomicU64,
+    /// Clients that took the place of others, subscribed.
+    pub(crate) joined: AtomicU64,
+    /// Clients that made place for others.
+    pub(crate) left: AtomicU64,
+}
+
 impl Tally {
-    pub(crate) fn new(plan: &Plan, workers: usize) -> Self {
+    /// With `recent`, latencies are kept apart for whoever asks for those since the last time.
+    pub(crate) fn new(plan: &Plan, workers: usize, recent: bool) -> Self {
         let zeroes = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
+        let histograms = |count: usize| (0..count).map(|_| Mutex::new(histogram())).collect();
         Self {
             start: OnceLock::new(),
             connected: AtomicU64::new(0),
@@ -64,10 +95,14 @@ impl Tally {
             windows: plan
                 .window
                 .map(|size| Windows::new(plan.publishers, size, plan.lane)),
+            faults: Faults::default(),
+            moves: Moves::default(),
             subscribers: zeroes(plan.topics.len()),
             servers: zeroes(usize::try_from(plan.clients).unwrap_or(usize::MAX)),
             connect_us: Mutex::new(histogram()),
-            latency_us: (0..workers).map(|_| Mutex::new(histogram())).collect(),
+            recovery_us: Mutex::new(histogram()),
+            latency_us: histograms(workers),
+            recent_us: histograms(if recent { workers } else { 0 }),
             errors: Mutex::new(BTreeMap::new()),
         }
     }
@@ -109,23 +144,46 @@ impl Tally {
 
     /// Adds what one bot measured in a pass, and empties it.
     pub(crate) fn add_latencies(&self, worker: usize, latencies_us: &mut Vec<u64>) {
-        if let Some(histogram) = self.latency_us.get(worker) {
-            let mut histogram = histogram.lock();
-            for latency in latencies_us.drain(..) {
-                histogram.saturating_record(latency);
+        for histograms in [&self.latency_us, &self.recent_us] {
+            if let Some(histogram) = histograms.get(worker) {
+                let mut histogram = histogram.lock();
+                for latency in &*latencies_us {
+                    histogram.saturating_record(*latency);
+                }
             }
         }
+        latencies_us.clear();
+    }
+
+    /// The latencies since the last time.
+    pub(crate) fn take_recent_us(&self) -> Histogram<u64> {
+        let mut all = histogram();
+        for worker in &self.recent_us {
+            let mut recent = worker.lock();
+            self.add_up(&mut all, &recent);
+            recent.reset();
+        }
+        all
     }
 
     pub(crate) fn latency_us(&self) -> Histogram<u64> {
         let mut all = histogram();
         for worker in &self.latency_us {
-            // All have the same bounds, so nothing can be out of them.
-            if all.add(&*worker.lock()).is_err() {
-                self.count_error("HistogramBounds");
-            }
+            self.add_up(&mut all, &worker.lock());
         }
         all
+    }
+
+    fn add_up(&self, all: &mut Histogram<u64>, some: &Histogram<u64>) {
+        // All have the same bounds, so nothing can be out of them.
+        if all.add(some).is_err() {
+            self.count_error("HistogramBounds");
+        }
+    }
+
+    pub(crate) fn count_recovery(&self, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.recovery_us.lock().saturating_record(took_us);
     }
 
     pub(crate) fn count_error(&self, name: &str) {
@@ -140,6 +198,10 @@ impl Tally {
     pub(crate) fn errors(&self) -> BTreeMap<String, u64> {
         self.errors.lock().clone()
     }
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
 }
 
 pub(crate) fn change(count: &AtomicU64, more: bool) {

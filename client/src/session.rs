@@ -195,6 +195,16 @@ impl Session {
         }
     }
 
+    /// Our alias, as the coordinator knows it, while we have a session there. A server knows us by
+    /// the one of [`State::Connected`], which may be an earlier one.
+    #[must_use]
+    pub const fn alias(&self) -> Option<u64> {
+        match self.signalling {
+            Signalling::Welcomed { alias, .. } => Some(alias),
+            _ => None,
+        }
+    }
+
     /// The round trip to the server, as the last PING on the reliable lane measured it.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {

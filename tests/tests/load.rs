@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use client_sim::{Control, Error, Impair, Lane, Options, Phase, Progress, Report};
+use client_sim::{Churn, Control, Error, Impair, Lane, Options, Phase, Progress, Report};
 use tests::{PATIENCE, cluster::Cluster};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -166,6 +166,105 @@ async fn whom_a_fault_took_away_has_lost_nothing() -> Result<()> {
     ensure!(
         report.duplicated == 0 && report.reordered == 0 && report.corrupt == 0,
         "{report}"
+    );
+    // Five of ten had that server, and all of them have found the other one.
+    ensure!(
+        report.reconnects == 5 && report.unrecovered == 0,
+        "{report}"
+    );
+    ensure!(report.recovery_ms.max > 0.0, "{report}");
+    cluster.stop().await
+}
+
+#[tokio::test]
+async fn who_joins_and_leaves_costs_nobody_else_a_packet() -> Result<()> {
+    let cluster = Cluster::start(2).await?;
+    for lane in Lane::ALL {
+        let report = run(Options {
+            churn: Some(Churn::Share(0.3)),
+            duration: Duration::from_secs(4),
+            lane,
+            ..options(&cluster)?
+        })
+        .await?;
+        ensure!(
+            (11..=12).contains(&report.left) && report.joined > 0,
+            "{report}"
+        );
+        ensure!(
+            report.lost == 0 && report.delivered == report.expected,
+            "{report}"
+        );
+        // Who joins misses what is published meanwhile. Nobody else misses anything.
+        let all = report.published * 9;
+        ensure!(
+            report.away > 0 && report.away * 4 < all,
+            "{} of {all} away: {report}",
+            report.away
+        );
+        ensure!(
+            report.expected + report.away == all,
+            "{all} in all: {report}"
+        );
+        let faults = report.duplicated + report.corrupt + report.reordered;
+        ensure!(faults == 0 && report.errors.is_empty(), "{report}");
+        let moves = report.reconnects + report.aliases_changed + report.unrecovered;
+        ensure!(moves == 0, "{report}");
+    }
+    cluster.stop().await
+}
+
+#[tokio::test]
+async fn every_second_has_its_line_and_they_add_up() -> Result<()> {
+    let cluster = Cluster::start(1).await?;
+    let path = std::env::temp_dir().join(format!("timeline-{}.csv", std::process::id()));
+    let report = run(Options {
+        churn: Some(Churn::Count(2.0)),
+        duration: Duration::from_secs(3),
+        record_timeline: Some(path.clone()),
+        ..options(&cluster)?
+    })
+    .await?;
+    let text = std::fs::read_to_string(&path)?;
+    std::fs::remove_file(&path)?;
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().context("a header")?.split(',').collect();
+    let rows: Vec<Vec<i64>> = lines
+        .map(|line| line.split(',').map(str::parse).collect::<Result<_, _>>())
+        .collect::<Result<_, _>>()?;
+    let column = |name: &str| {
+        let at = names.iter().position(|found| *found == name);
+        let at = at.with_context(|| name.to_owned())?;
+        anyhow::Ok(rows.iter().map(move |row| row[at]))
+    };
+    let seconds: Vec<i64> = column("second")?.collect();
+    ensure!(seconds.is_sorted() && seconds.len() >= 3, "{text}");
+    ensure!(column("connected")?.any(|count| count >= 9), "{text}");
+    ensure!(column("p50_us")?.any(|us| us > 0), "{text}");
+    for (name, reported) in [
+        ("published", report.published),
+        ("expected", report.expected),
+        ("delivered", report.delivered),
+        ("lost", report.lost),
+        ("away", report.away),
+        ("corrupt", report.corrupt),
+        ("joined", report.joined),
+        ("left", report.left),
+    ] {
+        let sum: i64 = column(name)?.sum();
+        ensure!(
+            sum == i64::try_from(reported)?,
+            "{name} of {report}\n{text}"
+        );
+    }
+    let nowhere = Options {
+        record_timeline: Some("/nowhere/timeline.csv".into()),
+        ..options(&cluster)?
+    };
+    let refused = client_sim::run(nowhere, Control::default()).await;
+    ensure!(
+        matches!(refused, Err(Error::Timeline { .. })),
+        "{refused:?}"
     );
     cluster.stop().await
 }

@@ -1,6 +1,11 @@
 //! How a bot publishes in a closed loop: as much as its window allows; see [`crate::window`].
 
-use super::{Bot, Duration, Instant, Session, nanos};
+use std::time::{Duration, Instant};
+
+use client::session::Session;
+
+use super::Bot;
+use crate::plan::nanos;
 
 impl Bot {
     /// Fills the window, until the time is over.
