@@ -118,7 +118,7 @@ impl Default for Offline {
     fn default() -> Self {
         Self::Queue {
             count_max: 1_024,
-            bytes_max: 256 * 1024,
+            bytes_max: 1024 * 1024,
             overflow: Overflow::RejectNew,
         }
     }

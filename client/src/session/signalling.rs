@@ -43,6 +43,8 @@ pub(super) enum Signalling {
 pub(super) struct Servers {
     /// Not tried yet, best first.
     untried: VecDeque<u64>,
+    /// The newest SERVERS of this signalling session.
+    version: u64,
     /// Tried since the coordinator named them.
     tried: bool,
     /// The last one that failed: it is tried last.
@@ -78,8 +80,10 @@ impl Servers {
                 self.untried.push_back(server);
             }
         }
-        if self.untried.front().copied() == self.failed && self.untried.len() > 1 {
-            self.untried.rotate_left(1);
+        let failed = |&server: &u64| Some(server) == self.failed;
+        if let Some(failed) = self.untried.iter().position(failed) {
+            let last = self.untried.remove(failed);
+            self.untried.extend(last);
         }
     }
 }
@@ -125,6 +129,7 @@ impl Session {
         self.timers.stop(Timer::Welcome);
         self.servers.untried.clear();
         self.servers.come_back_after = None;
+        self.servers.version = 0;
         self.servers.refusal = None;
         let left = std::mem::replace(&mut self.signalling, Signalling::Down);
         if let Some(socket) = left.socket() {
@@ -341,6 +346,11 @@ impl Session {
     }
 
     fn handle_servers(&mut self, now: Instant, servers: &ServersMessage) {
+        if servers.version != 0 && servers.version < self.servers.version {
+            self.stats.dropped.stale += 1;
+            return;
+        }
+        self.servers.version = servers.version;
         let offered = servers.entries.iter().filter(|entry| {
             entry.role == i32::from(Role::CommunicationServer)
                 && entry.state == i32::from(ServerState::Live)

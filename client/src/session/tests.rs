@@ -9,6 +9,7 @@ mod moves;
 mod publish;
 mod reconnect;
 mod resume;
+mod storm;
 mod subscribe;
 mod tokens;
 
@@ -68,6 +69,9 @@ impl Script {
         let socket = self.take_dial();
         self.input(Input::SignallingOpened { socket });
         self.signal(welcome(ALIAS, servers));
+        // Whoever moves leaves its old server first.
+        self.outputs
+            .retain(|output| matches!(output, Output::Signal { .. }));
         self.take_connect();
         self.signal(offer(servers[0]));
         self.open_lanes();

@@ -99,7 +99,7 @@ fn candidates_pass_both_ways() {
 }
 
 #[test]
-fn refused_goes_to_the_next_then_asks_anew() {
+fn full_servers_are_skipped_then_waited_for() {
     let mut script = Script::new();
     let socket = script.take_dial();
     script.input(Input::SignallingOpened { socket });
@@ -114,6 +114,7 @@ fn refused_goes_to_the_next_then_asks_anew() {
     script.signal(refused(8));
     script.assert_quiet();
     script.signal(refused(7));
+    // At once.
     assert_eq!(script.take_connect(), 8);
     script.signal(refused(8));
     assert_eq!(script.take(), Output::HangUp { socket });
@@ -128,6 +129,38 @@ fn refused_goes_to_the_next_then_asks_anew() {
     assert_eq!(script.sleep(), after);
     assert_ne!(script.take_dial(), socket);
     assert_eq!(script.session.stats().attempts_failed, 2);
+}
+
+#[test]
+fn when_all_are_full_the_shortest_of_their_waits_counts() {
+    let full = |retry_after_ms| ErrorMessage {
+        retry_after_ms,
+        ..error(Reason::ServerFull, 0)
+    };
+    for (waits_ms, least_ms) in [
+        ([9_000, 4_000], 4_000),
+        ([4_000, 9_000], 4_000),
+        ([0, 4_000], 4_000),
+        ([0, 0], 0),
+    ] {
+        let mut script = Script::new();
+        script.reach_server(&[7, 8]);
+        script.outputs.clear();
+        script.packet(full(waits_ms[0]));
+        assert!(matches!(script.take(), Output::ClosePeer { .. }));
+        assert_eq!(script.take_connect(), 8);
+        script.signal(offer(8));
+        script.open_lanes();
+        script.outputs.clear();
+        script.packet(full(waits_ms[1]));
+        let slept = script.sleep();
+        let least = Duration::from_millis(least_ms);
+        assert!(slept > least, "{slept:?} of {waits_ms:?}");
+        assert!(
+            slept <= least + BackoffConfig::default().first,
+            "{slept:?} of {waits_ms:?}"
+        );
+    }
 }
 
 #[test]
@@ -241,6 +274,29 @@ fn without_servers_it_waits_for_one() {
 }
 
 #[test]
+fn older_servers_are_ignored() {
+    let mut script = Script::new();
+    let socket = script.take_dial();
+    script.input(Input::SignallingOpened { socket });
+    script.signal(welcome(ALIAS, &[]));
+    script.signal(servers(5, &[]));
+    script.signal(servers(4, &[9]));
+    script.assert_quiet();
+    assert_eq!(script.session.stats().dropped.stale, 1);
+    script.signal(servers(5, &[10]));
+    assert_eq!(script.take_connect(), 10);
+    // Another coordinator counts anew.
+    let reason = None;
+    script.input(Input::SignallingClosed { socket, reason });
+    script.sleep_until_dial();
+    let socket = script.take_dial();
+    script.input(Input::SignallingOpened { socket });
+    script.signal(welcome(ALIAS, &[]));
+    script.signal(servers(1, &[11]));
+    assert_eq!(script.take_connect(), 11);
+}
+
+#[test]
 fn a_coordinator_of_2019_is_asked_again() {
     let mut script = Script::new();
     let socket = script.take_dial();
@@ -285,7 +341,7 @@ fn at_most_four_servers_are_tried() {
 }
 
 #[test]
-fn without_ready_the_server_is_of_2019() {
+fn works_against_a_2019_server() {
     let mut script = Script::new();
     let early = script.subscribe(&["b", "a"]);
     script.reach_server(&[7]);

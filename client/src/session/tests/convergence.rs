@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::*;
 use proptest::prelude::*;
+use proto::MigrateMessage;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -14,6 +15,8 @@ enum Step {
     /// The session takes the next few answers.
     Answer(u8),
     Lose,
+    /// The server asks the session to go, and it goes.
+    Move,
 }
 
 /// A server as the protocol describes it: it applies what it can of a list, and names the first
@@ -73,6 +76,8 @@ fn ack(id: u32) -> Bytes {
 struct World {
     script: Script,
     server: Server,
+    /// The server's alias.
+    alias: u64,
 }
 
 impl World {
@@ -85,6 +90,7 @@ impl World {
                 ..Config::default()
             }),
             server: Server::default(),
+            alias: 7,
         };
         world.connect();
         world
@@ -94,7 +100,7 @@ impl World {
         self.script
             .outputs
             .retain(|output| matches!(output, Output::Dial { .. }));
-        self.script.reach_server(&[7]);
+        self.script.reach_server(&[self.alias]);
         // Room for two topics in a packet, so that many requests are several packets.
         self.script.packet(ready(ALIAS, 25));
         self.collect();
@@ -152,6 +158,16 @@ impl World {
                 self.script.sleep();
                 return self.connect();
             }
+            Step::Move => {
+                self.server = Server::default();
+                self.alias = if self.alias == 7 { 8 } else { 7 };
+                self.script.packet(MigrateMessage {
+                    r#type: MessageType::Migrate.into(),
+                    within_ms: 0,
+                });
+                self.script.advance(Duration::ZERO);
+                return self.connect();
+            }
         }
         self.collect();
     }
@@ -168,6 +184,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..4_u8).prop_map(Step::Serve),
         4 => (1..4_u8).prop_map(Step::Answer),
         1 => Just(Step::Lose),
+        1 => Just(Step::Move),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use proto::{MigrateMessage, PeerGoneMessage, ReplacedMessage};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -9,6 +10,8 @@ enum Step {
     Packet(Lane, Vec<u8>),
     Opened,
     Closed(Option<u16>),
+    /// An answer to the question with this number, or none.
+    Token(u64, bool),
     Lane(Lane),
     PeerClosed,
     Congested(bool),
@@ -27,8 +30,21 @@ fn lane() -> impl Strategy<Value = Lane> {
 fn signal_bytes() -> impl Strategy<Value = Vec<u8>> {
     let server = 1..3_u64;
     prop_oneof![
-        proptest::collection::vec(server.clone(), 0..3)
-            .prop_map(|servers| welcome(ALIAS, &servers).encode_to_vec()),
+        (
+            proptest::collection::vec(server.clone(), 0..3),
+            "[a-z ]{0,3}"
+        )
+            .prop_map(|(servers, token)| WelcomeMessage {
+                resume_token: token,
+                ..welcome(ALIAS, &servers)
+            }
+            .encode_to_vec()),
+        Just(
+            ReplacedMessage {
+                r#type: MessageType::Replaced.into()
+            }
+            .encode_to_vec()
+        ),
         server
             .clone()
             .prop_map(|server| offer(server).encode_to_vec()),
@@ -48,6 +64,18 @@ fn signal_bytes() -> impl Strategy<Value = Vec<u8>> {
 fn packet_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         (0..3_000_u32).prop_map(|limit| ready(ALIAS, limit).encode_to_vec()),
+        (0..3_u64).prop_map(|other| {
+            let r#type = MessageType::PeerGone.into();
+            PeerGoneMessage {
+                r#type,
+                alias: ALIAS + other,
+            }
+            .encode_to_vec()
+        }),
+        (0..9_000_u32).prop_map(|within_ms| {
+            let r#type = MessageType::Migrate.into();
+            MigrateMessage { r#type, within_ms }.encode_to_vec()
+        }),
         (0..9_u32).prop_map(|id| AckMessage { r#type: 36, id }.encode_to_vec()),
         ((100..110_u32), (0..9_u32)).prop_map(|(code, id)| {
             ErrorMessage {
@@ -74,6 +102,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (lane(), packet_bytes()).prop_map(|(lane, bytes)| Step::Packet(lane, bytes)),
         3 => Just(Step::Opened),
         1 => proptest::option::of(0..30_u16).prop_map(Step::Closed),
+        2 => (1..4_u64, any::<bool>()).prop_map(|(number, there)| Step::Token(number, there)),
         3 => lane().prop_map(Step::Lane),
         1 => Just(Step::PeerClosed),
         1 => any::<bool>().prop_map(Step::Congested),
@@ -86,8 +115,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn config() -> Config {
+fn config(asked: bool) -> Config {
     Config {
+        token: if asked {
+            TokenSource::Asked
+        } else {
+            TokenSource::default()
+        },
         subscriptions_max: 4,
         requests_max: 3,
         counted_topics_max: 3,
@@ -119,6 +153,13 @@ fn take_step(script: &mut Script, step: Step) {
         Step::Closed(number) => {
             let reason = number.and_then(|number| Reason::from_number(number.into()));
             script.input(Input::SignallingClosed { socket, reason });
+        }
+        Step::Token(number, there) => {
+            let token = Secret::new("token");
+            script.input(Input::Token {
+                request: TokenRequest(number),
+                result: there.then_some(token).ok_or(TokenUnavailable),
+            });
         }
         Step::Lane(lane) => script.input(Input::LaneOpened { peer, lane }),
         Step::PeerClosed => {
@@ -158,8 +199,11 @@ fn take_step(script: &mut Script, step: Step) {
 
 proptest! {
     #[test]
-    fn whatever_comes_the_session_is_in_order(steps in proptest::collection::vec(step(), 0..80)) {
-        let mut script = Script::with(config());
+    fn whatever_comes_the_session_is_in_order(
+        asked in any::<bool>(),
+        steps in proptest::collection::vec(step(), 0..80),
+    ) {
+        let mut script = Script::with(config(asked));
         for step in steps {
             script.outputs.clear();
             take_step(&mut script, step);
@@ -175,10 +219,10 @@ proptest! {
 
     #[test]
     fn the_same_inputs_give_the_same_outputs(steps in proptest::collection::vec(step(), 0..40)) {
-        let mut first = Script::with(config());
-        let mut second = Script::with(config());
+        let mut first = Script::with(config(true));
+        let mut second = Script::with(config(true));
         second.now = first.now;
-        second.session = Session::new(first.now, config());
+        second.session = Session::new(first.now, config(true));
         second.outputs.clear();
         second.drain();
         for step in steps {

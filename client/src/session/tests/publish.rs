@@ -94,7 +94,7 @@ fn bad_topics_are_refused() {
 }
 
 #[test]
-fn reliable_ones_wait_for_the_peer_in_order() {
+fn publications_wait_in_order_while_away() {
     let mut script = Script::new();
     assert_eq!(script.publish(Lane::Reliable, b"1"), Ok(Published::Queued));
     assert_eq!(
@@ -119,33 +119,55 @@ fn reliable_ones_wait_for_the_peer_in_order() {
     assert_eq!(stats.dropped.unreliable_offline, 1);
 }
 
-#[test]
-fn a_full_queue_does_as_it_was_told() {
-    let queue = |overflow| Offline::Queue {
+/// What becomes of three publications where there is room for two: the last one's result, what is
+/// sent in the end, and how many gave way.
+fn publish_three_while_away(
+    offline: Offline,
+) -> (Result<Published, PublishError>, Vec<Bytes>, u64) {
+    let mut script = Script::with(Config {
+        offline,
+        ..Config::default()
+    });
+    let results = [b"1", b"2", b"3"].map(|body| script.publish(Lane::Reliable, body));
+    script.reach_server(&[7]);
+    script.outputs.clear();
+    script.packet(ready(ALIAS, 0));
+    let sent = script.outputs.iter().filter_map(|output| match output {
+        Output::Send { frame, .. } => {
+            TopicPacket::decode(frame).map(|packet| Bytes::copy_from_slice(packet.body))
+        }
+        _ => None,
+    });
+    let gave_way = script.session.stats().dropped.queue_overflow;
+    (results[2].clone(), sent.collect(), gave_way)
+}
+
+const fn room_for_two(overflow: Overflow) -> Offline {
+    Offline::Queue {
         count_max: 2,
         bytes_max: 1_000,
         overflow,
-    };
-    let publish_three = |offline| {
-        let mut script = Script::with(Config {
-            offline,
-            ..Config::default()
-        });
-        let results = [b"1", b"2", b"3"].map(|body| script.publish(Lane::Reliable, body));
-        (
-            results[2].clone(),
-            script.session.queued(),
-            script.session.stats().dropped.queue_overflow,
-        )
-    };
-    let reject = publish_three(queue(Overflow::RejectNew));
-    assert_eq!(reject, (Err(PublishError::QueueFull), 2, 0));
-    let drop = publish_three(queue(Overflow::DropOldest));
-    assert_eq!(drop, (Ok(Published::Queued), 2, 1));
-    assert_eq!(
-        publish_three(Offline::Fail),
-        (Err(PublishError::Offline), 0, 0)
-    );
+    }
+}
+
+#[test]
+fn the_queue_overflows_as_chosen_reject_new() {
+    let three = publish_three_while_away(room_for_two(Overflow::RejectNew));
+    let sent = vec![Bytes::from_static(b"1"), Bytes::from_static(b"2")];
+    assert_eq!(three, (Err(PublishError::QueueFull), sent, 0));
+}
+
+#[test]
+fn the_queue_overflows_as_chosen_drop_oldest() {
+    let three = publish_three_while_away(room_for_two(Overflow::DropOldest));
+    let sent = vec![Bytes::from_static(b"2"), Bytes::from_static(b"3")];
+    assert_eq!(three, (Ok(Published::Queued), sent, 1));
+}
+
+#[test]
+fn the_queue_overflows_as_chosen_fail() {
+    let three = publish_three_while_away(Offline::Fail);
+    assert_eq!(three, (Err(PublishError::Offline), Vec::new(), 0));
 }
 
 #[test]

@@ -45,6 +45,54 @@ fn a_lost_peer_is_replaced_and_told_everything() {
 }
 
 #[test]
+fn reconnect_prefers_another_server() {
+    for (named, order) in [
+        (&[7, 8, 9][..], [8, 9, 7]),
+        (&[8, 7, 9], [8, 9, 7]),
+        (&[9, 8, 7], [9, 8, 7]),
+    ] {
+        let mut script = Script::connected();
+        script.lose_peer();
+        script.sleep_until_dial();
+        let socket = script.take_dial();
+        script.input(Input::SignallingOpened { socket });
+        script.signal(welcome(ALIAS, named));
+        let mut tried = vec![script.take_connect()];
+        while tried.len() < order.len() {
+            script.sleep();
+            tried.push(script.take_connect());
+        }
+        assert_eq!(tried, order);
+    }
+}
+
+#[test]
+fn the_first_retry_after_the_loss_of_a_working_connection_comes_quickly() {
+    for seed in 0..20 {
+        let mut script = Script::connected_with(Config {
+            seed,
+            ping_interval: None,
+            ..Config::default()
+        });
+        // The coordinator stays away for long: the waits have grown.
+        let socket = SocketId(script.session.stats().dials);
+        let reason = None;
+        script.input(Input::SignallingClosed { socket, reason });
+        for _ in 0..8 {
+            script.sleep();
+            let socket = script.take_dial();
+            script.input(Input::SignallingClosed { socket, reason });
+        }
+        let next = script.session.next_deadline().expect("the next dial");
+        assert!(next > script.now + Duration::from_secs(5));
+        // Now there is more to be gained.
+        script.lose_peer();
+        let first = script.sleep();
+        assert!(first <= Duration::from_millis(500), "{first:?}");
+    }
+}
+
+#[test]
 fn the_only_server_is_tried_again_though_it_failed() {
     let mut script = Script::connected();
     script.lose_peer();
@@ -164,31 +212,99 @@ fn a_new_alias_makes_an_unfinished_peer_void() {
     assert_eq!(script.take_connect(), 7);
 }
 
+/// Ways in which a connected session is told a reason that ends something.
+const TELLERS: [fn(&mut Script, Reason); 3] = [
+    // The coordinator, by its close code.
+    |script, reason| {
+        let socket = SocketId(script.session.stats().dials);
+        let reason = Some(reason);
+        script.input(Input::SignallingClosed { socket, reason });
+    },
+    // The same; the close code got lost, the ERROR before it did not.
+    |script, reason| {
+        let socket = SocketId(script.session.stats().dials);
+        script.signal(error(reason, 0));
+        let reason = None;
+        script.input(Input::SignallingClosed { socket, reason });
+    },
+    // The server.
+    |script, reason| script.packet(error(reason, 0)),
+];
+
+fn closing_reasons() -> impl Iterator<Item = Reason> {
+    let all = Reason::ALL.iter().copied();
+    all.filter(|reason| reason.number() < 100)
+}
+
 #[test]
-fn reasons_for_good_end_it_wherever_they_come_from() {
-    let reason = Reason::Forbidden;
-    let mut by_close = Script::connected();
-    let socket = SocketId(by_close.session.stats().dials);
-    by_close.input(Input::SignallingClosed {
-        socket,
-        reason: Some(reason),
-    });
-    assert_eq!(by_close.session.state(), State::Stopped { reason });
+fn a_terminal_reason_stops_for_good() {
+    for reason in closing_reasons().filter(|reason| !reason.retryable()) {
+        for tell in TELLERS {
+            let mut script = Script::connected();
+            tell(&mut script, reason);
+            assert_eq!(script.session.state(), State::Stopped { reason });
+            assert_eq!(script.session.next_deadline(), None);
+            let last = script.outputs.pop_back();
+            assert_eq!(last, Some(Output::Event(Event::Stopped { reason })));
+        }
+    }
+}
 
-    // The close code got lost, the ERROR before it did not.
-    let mut by_error = Script::new();
-    let socket = by_error.take_dial();
-    by_error.input(Input::SignallingOpened { socket });
-    by_error.signal(error(reason, 0));
-    by_error.input(Input::SignallingClosed {
-        socket,
-        reason: None,
-    });
-    assert_eq!(by_error.session.state(), State::Stopped { reason });
+#[test]
+fn a_retryable_reason_comes_back() {
+    for reason in closing_reasons().filter(|reason| reason.retryable()) {
+        for tell in TELLERS {
+            let mut script = Script::connected();
+            script.subscribe(&["a"]);
+            script.ack(1);
+            tell(&mut script, reason);
+            script.sleep_until_dial();
+            let socket = script.take_dial();
+            script.input(Input::SignallingOpened { socket });
+            script.signal(welcome(ALIAS, &[7, 8]));
+            if script.session.link.is_none() || !script.outputs.is_empty() {
+                let server = script.take_connect();
+                script.signal(offer(server));
+                script.open_lanes();
+                script.outputs.clear();
+                script.packet(ready(ALIAS, 0));
+                script.take_event();
+                assert_eq!(script.take_subscribe().1, ["a"]);
+            }
+            let state = script.session.state();
+            assert!(
+                matches!(state, State::Connected { .. }),
+                "{reason}: {state:?}"
+            );
+        }
+    }
+}
 
-    let mut by_packet = Script::connected();
-    by_packet.packet(error(reason, 0));
-    assert_eq!(by_packet.session.state(), State::Stopped { reason });
+#[test]
+fn slow_consumer_is_retryable() {
+    let reason = Reason::SlowConsumer;
+    let losses: [fn(&mut Script); 2] = [
+        // The server says so.
+        |script| script.packet(error(Reason::SlowConsumer, 0)),
+        // Our own lane does: the server does not read.
+        |script| {
+            let (peer, reason) = (script.peer(), Reason::SlowConsumer);
+            script.input(Input::PeerClosed { peer, reason });
+        },
+    ];
+    for lose in losses {
+        let mut script = Script::connected();
+        lose(&mut script);
+        script
+            .outputs
+            .retain(|output| matches!(output, Output::Event(_)));
+        assert_eq!(script.take_event(), Event::Disconnected { reason });
+        assert!(matches!(script.take_event(), Event::Retrying { .. }));
+        script.sleep_until_dial();
+        script.reach_server(&[8]);
+        script.packet(ready(ALIAS, 0));
+        assert!(matches!(script.session.state(), State::Connected { .. }));
+    }
 }
 
 #[test]
