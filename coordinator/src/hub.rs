@@ -84,8 +84,9 @@ impl Hub {
         (hub, sender)
     }
 
-    /// Runs until `stop` is cancelled.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Runs until `stop` is cancelled. From `shutdown` on, sessions are being closed.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken, stop: CancellationToken) {
+        let mut told = false;
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
             let deadline = self.core.next_deadline().map(time::Instant::from_std);
@@ -98,6 +99,11 @@ impl Hub {
                 }
                 () = time::sleep_until(deadline.unwrap_or_else(time::Instant::now)),
                     if deadline.is_some() => self.input(Input::Tick),
+            }
+            // Sessions end only after it is cancelled, so that none of their ends comes first.
+            if !told && shutdown.is_cancelled() {
+                told = true;
+                self.input(Input::ShuttingDown);
             }
             for command in batch.drain(..) {
                 self.take(command);

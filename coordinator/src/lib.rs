@@ -192,7 +192,7 @@ impl Server {
         } = self;
         let hub_stop = CancellationToken::new();
         let hub_task = TaskTracker::new();
-        hub_task.spawn(hub.run(hub_stop.clone()));
+        hub_task.spawn(hub.run(shared.stop.clone(), hub_stop.clone()));
         hub_task.close();
 
         listener::accept(listener, &shared, &shutdown).await;

@@ -141,6 +141,11 @@ impl Collector for Core {
             ("welcomes", "WELCOMEs sent", stats.welcomes),
             ("server_lists", "SERVERS sent", stats.server_lists),
             (
+                "peers_gone",
+                "PEER_GONEs sent to servers about clients whose session has ended",
+                stats.peers_gone,
+            ),
+            (
                 "unavailable_errors",
                 "ERRORs sent about a CONNECT to nobody",
                 stats.errors,

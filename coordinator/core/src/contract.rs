@@ -47,6 +47,9 @@ pub enum Input {
         /// Which.
         session: SessionId,
     },
+    /// All sessions are about to be closed. Nobody is told any more of another's end: the peers
+    /// that they have serve on.
+    ShuttingDown,
 }
 
 /// What a coordinator wants done.

@@ -69,8 +69,8 @@ impl Session {
         self.contacts.contains(&server)
     }
 
-    pub(crate) fn contacts_count(&self) -> usize {
-        self.contacts.len()
+    pub(crate) fn contacts(&self) -> impl ExactSizeIterator<Item = Alias> {
+        self.contacts.iter().copied()
     }
 }
 
@@ -142,7 +142,7 @@ impl Registry {
             let listed = self.servers.get(&session.alias) == Some(id);
             assert_eq!(listed, session.is_server(), "{session:?}");
             assert!(
-                session.contacts_count() <= contacts_max.max(1),
+                session.contacts().len() <= contacts_max.max(1),
                 "{session:?}"
             );
         }

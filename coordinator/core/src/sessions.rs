@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use proto::{Message, MessageType, Reason, ReplacedMessage, Role, WelcomeMessage, frame};
+use bytes::Bytes;
+use proto::{
+    Message, MessageType, PeerGoneMessage, Reason, ReplacedMessage, Role, WelcomeMessage, frame,
+};
 use rand::RngExt as _;
 
 use crate::{Alias, Coordinator, Output, Resume, SessionId, registry::Session, signal::is_server};
@@ -57,12 +60,33 @@ impl Coordinator {
     pub(crate) fn close(&mut self, id: SessionId) {
         self.waiting.remove(id);
         if let Some(session) = self.registry.remove(id)
-            && session.is_server()
+            && !self.shutting_down
         {
-            self.announce_servers();
+            if session.is_server() {
+                self.announce_servers();
+            } else {
+                self.tell_contacts(&session);
+            }
         }
         if self.registry.servers_count() == 0 {
             self.waiting.pause();
+        }
+    }
+
+    /// The servers that a client contacted are to look whether its peer is still there.
+    fn tell_contacts(&mut self, client: &Session) {
+        let gone = PeerGoneMessage {
+            r#type: MessageType::PeerGone.into(),
+            alias: client.alias.number(),
+        };
+        let bytes: Bytes = gone.encode_to_vec().into();
+        for contact in client.contacts() {
+            let server = self.registry.by_alias(contact);
+            let server = server.filter(|server| server.is_server() && server.ours);
+            if let Some(session) = server.map(|server| server.id) {
+                self.stats.peers_gone += 1;
+                self.send(session, bytes.clone());
+            }
         }
     }
 

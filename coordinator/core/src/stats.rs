@@ -15,6 +15,8 @@ pub struct Stats {
     pub welcomes: u64,
     /// SERVERS.
     pub server_lists: u64,
+    /// PEER_GONEs.
+    pub peers_gone: u64,
     /// ERRORs about a peer that is not there.
     pub errors: u64,
     /// Sessions refused because there is no room for another.

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use proto::{
-    ConnectMessage, ErrorMessage, MessageType, Reason, Role, SUBPROTOCOL, ServersMessage,
-    WebRtcMessage,
+    ConnectMessage, ErrorMessage, MessageType, PeerGoneMessage, Reason, Role, SUBPROTOCOL,
+    ServersMessage, WebRtcMessage,
 };
 use tokio_tungstenite::tungstenite::Message as Frame;
 
@@ -147,5 +147,40 @@ async fn garbage_hurts_nobody() {
         client.send(&connect(server_welcome.alias)).await;
         server.receive::<ConnectMessage>().await;
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn servers_are_told_when_their_client_has_gone() {
+    let running = Running::start().await;
+    let (mut server, server_welcome) = running.server().await;
+    server.receive::<ServersMessage>().await;
+    let (mut client, welcome) = running.client().await;
+    client.send(&connect(server_welcome.alias)).await;
+    server.receive::<ConnectMessage>().await;
+    // Not by a close, but by the end of its connection.
+    drop(client);
+    let gone = server.receive::<PeerGoneMessage>().await;
+    assert_eq!(gone.r#type(), MessageType::PeerGone);
+    assert_eq!(gone.alias, welcome.alias);
+    running.metric("coordinator_peers_gone_total 1\n").await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_coordinators_own_end_is_not_that_of_clients() {
+    let running = Running::start().await;
+    let (mut server, server_welcome) = running.server().await;
+    server.receive::<ServersMessage>().await;
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        let (mut client, _) = running.client().await;
+        client.send(&connect(server_welcome.alias)).await;
+        server.receive::<ConnectMessage>().await;
+        clients.push(client);
+    }
+    running.shutdown.cancel();
+    let last = server.receive::<ErrorMessage>().await;
+    assert_eq!(last.code, u32::from(Reason::ShuttingDown.number()));
     running.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use proptest::prelude::*;
-use proto::{MessageHeader, WebRtcMessage};
+use proto::{MessageHeader, PeerGoneMessage, WebRtcMessage};
 
 use super::{cast::connect, *};
 
@@ -125,6 +125,15 @@ impl Model {
         });
     }
 
+    /// Checks a PEER_GONE: to a server that the client contacted, which nobody is any more.
+    fn check_gone(&self, to: SessionId, alias: u64) {
+        let to = self.known.iter().find(|known| known.session == to);
+        let to = to.expect("a known target");
+        assert!(to.open && is_server(to.role));
+        assert!(self.contacts.contains(&(alias, to.alias)));
+        assert!(self.holder(alias).is_none());
+    }
+
     /// Checks a relayed signal: from somebody who is open, stamped truly, along an allowed pair.
     fn check(&self, to: SessionId, from_alias: u64, from_role: i32) {
         let from = self.holder(from_alias).expect("a known sender");
@@ -222,6 +231,10 @@ fn read_all(cast: &mut Cast, model: &Model) {
                 | MessageType::Servers
                 | MessageType::Error
                 | MessageType::Replaced => {}
+                MessageType::PeerGone => {
+                    let gone = PeerGoneMessage::decode(bytes).expect("a PEER_GONE");
+                    model.check_gone(session, gone.alias);
+                }
                 other => panic!("{other:?} is not the coordinator's to send"),
             }
         }

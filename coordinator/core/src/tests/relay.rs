@@ -201,9 +201,9 @@ fn a_closed_session_neither_sends_nor_receives() {
     let (server, server_alias) = cast.server();
     let (client, client_alias) = cast.client();
     cast.signal(client, &connect(server_alias));
+    cast.close(client);
+    cast.close(client);
     cast.forget();
-    cast.close(client);
-    cast.close(client);
     cast.signal(client, &connect(server_alias));
     cast.signal(server, &webrtc(MessageType::WebrtcOffer, client_alias));
     assert_eq!((cast.unread(client), cast.unread(server)), (0, 0));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::{MessageHeader, WebRtcMessage};
+use proto::{MessageHeader, PeerGoneMessage, WebRtcMessage};
 
 use super::{cast::connect, *};
 
@@ -96,6 +96,87 @@ fn servers_may_still_signal_to_the_successor_of_a_client() {
     assert_eq!(cast.unread(second), 1);
     cast.signal(stranger, &offer(alias));
     assert_eq!(cast.unread(second), 1, "contacts, and nobody else");
+}
+
+#[test]
+fn the_end_of_a_client_is_told_to_the_servers_that_it_contacted() {
+    let mut cast = Cast::new();
+    let servers = [(); 3].map(|()| cast.server());
+    let (old, old_welcome) = cast.join(Role::CommunicationServer, false);
+    cast.forget();
+    for ours in [true, false] {
+        let (client, welcome) = cast.join(Role::Client, ours);
+        for alias in [servers[0].1, servers[1].1, servers[0].1, old_welcome.alias] {
+            cast.signal(client, &connect(alias));
+        }
+        cast.close(servers[1].0);
+        cast.forget();
+        cast.close(client);
+        let gone = cast.received::<PeerGoneMessage>(servers[0].0);
+        assert_eq!(
+            (gone.r#type(), gone.alias),
+            (MessageType::PeerGone, welcome.alias)
+        );
+        for (session, _) in servers {
+            assert_eq!(cast.unread(session), 0, "once, and only to contacts");
+        }
+        assert_eq!(cast.unread(old), 0, "a 2019 server would not understand");
+    }
+    assert_eq!(cast.coordinator.stats().peers_gone, 2);
+}
+
+#[test]
+fn contacts_are_told_when_the_last_of_a_line_ends() {
+    let mut cast = Cast::new();
+    let (server, server_alias) = cast.server();
+    let (mut client, alias) = cast.client();
+    cast.signal(client, &connect(server_alias));
+    cast.forget();
+    for _ in 0..2 {
+        let before = client;
+        let resume = cast.resume(before);
+        (client, _) = cast.come_back(Role::Client, resume);
+        cast.close(before);
+        assert_eq!(cast.unread(server), 0, "it has a successor");
+    }
+    // The server comes back as well: it is the same to the client.
+    let resume = cast.resume(server);
+    let (server, _) = cast.come_back(Role::CommunicationServer, resume);
+    cast.forget();
+    cast.close(client);
+    assert_eq!(cast.received::<PeerGoneMessage>(server).alias, alias);
+}
+
+#[test]
+fn forgotten_contacts_are_not_told() {
+    for (contacts, told) in [(1, true), (2, true), (3, false)] {
+        let mut cast = Cast::with(|config| config.limits.contacts_max = 2);
+        let servers: Vec<(SessionId, u64)> = (0..contacts).map(|_| cast.server()).collect();
+        let (client, _) = cast.client();
+        for &(_, alias) in &servers {
+            cast.signal(client, &connect(alias));
+        }
+        cast.forget();
+        cast.close(client);
+        assert_eq!(cast.unread(servers[0].0) == 1, told, "{contacts}");
+        let count = u64::try_from(contacts).expect("few").min(2);
+        assert_eq!(cast.coordinator.stats().peers_gone, count);
+    }
+}
+
+#[test]
+fn at_the_end_of_all_nobody_is_told() {
+    let mut cast = Cast::new();
+    let (server, server_alias) = cast.server();
+    let (other, _) = cast.server();
+    let (client, _) = cast.client();
+    cast.signal(client, &connect(server_alias));
+    cast.forget();
+    cast.input(Input::ShuttingDown);
+    for session in [client, other] {
+        cast.close(session);
+    }
+    assert_eq!(cast.unread(server), 0);
 }
 
 #[test]
