@@ -317,3 +317,39 @@ async fn nobody_there_is_no_report() -> Result<()> {
     ensure!(matches!(none, Err(Error::NobodyConnected(_))), "{none:?}");
     cluster.stop().await
 }
+
+#[tokio::test]
+async fn a_restarted_coordinator_and_a_lost_server_change_no_alias() -> Result<()> {
+    let mut cluster = Cluster::start(2).await?;
+    let progress = watch::Sender::default();
+    let mut phases = progress.subscribe();
+    let control = Control {
+        progress: Some(progress),
+        ..Control::default()
+    };
+    let load = client_sim::run(
+        Options {
+            duration: Duration::from_secs(5),
+            ..options(&cluster)?
+        },
+        control,
+    );
+    let faults = async {
+        let published = |progress: &Progress| progress.published > 50;
+        timeout(PATIENCE, phases.wait_for(published)).await??;
+        cluster.stop_coordinator().await?;
+        cluster.start_coordinator().await?;
+        let later = |progress: &Progress| progress.published > 400;
+        timeout(PATIENCE, phases.wait_for(later)).await??;
+        cluster.stop_commserver(0).await
+    };
+    let (report, faults) = tokio::join!(timeout(3 * PATIENCE, load), faults);
+    faults?;
+    let report = report??;
+    ensure!(
+        report.reconnects == 5 && report.unrecovered == 0,
+        "{report}"
+    );
+    ensure!(report.aliases_changed == 0, "{report}");
+    cluster.stop().await
+}
