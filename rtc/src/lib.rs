@@ -34,6 +34,7 @@ mod config;
 mod dcep;
 mod dtls;
 mod ice;
+mod inbox;
 mod peer;
 mod sctp;
 mod sdp;

@@ -119,6 +119,10 @@ struct Life {
 }
 
 impl Peer {
+    /// About what packets that wait to be taken can hold, whatever their sizes: those of one more
+    /// datagram may come on top.
+    pub const HELD_BYTES_MAX: usize = crate::sctp::HELD_BYTES_MAX;
+
     /// A peer at work: an acceptor's offer is its first output.
     #[must_use]
     pub fn new(now: Instant, config: Config) -> Self {
@@ -278,5 +282,21 @@ impl Peer {
             self.layers.set_now(now);
             self.layers.expect_by(now + within);
         }
+    }
+
+    /// Holds back what arrives on a lane, or hands it on again. What is held back is taken from
+    /// the receive window that SCTP offers for both lanes together, so the other side stops
+    /// sending when it is used up; nothing is lost on the reliable lane. Everything else goes on:
+    /// checks, acknowledgements, what is sent, and the other lane as far as the window allows. A
+    /// peer that closes hands on what it held. See [`Peer::HELD_BYTES_MAX`].
+    pub fn set_paused(&mut self, now: Instant, lane: Lane, paused: bool) {
+        self.layers.set_now(now);
+        self.layers.set_paused(lane, paused);
+    }
+
+    /// Whether a lane's packets are held back.
+    #[must_use]
+    pub fn is_paused(&self, lane: Lane) -> bool {
+        self.layers.is_paused(lane)
     }
 }

@@ -1,6 +1,8 @@
 //! SCTP around `rtc-sctp`: one association over one DTLS session.
 
 mod guard;
+mod packet;
+mod window;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,6 +18,8 @@ use rtc_sctp::{
 };
 
 use self::guard::{Guard, Verdict};
+pub(crate) use self::window::HELD_BYTES_MAX;
+use self::window::Window;
 use crate::dcep::Reliability;
 
 /// The payload protocol of a message (RFC 8831 section 8).
@@ -52,6 +56,10 @@ pub(crate) struct Sctp {
     established: bool,
     ended: bool,
     guard: Guard,
+    window: Window,
+    /// The last packet that was dropped because the owner holds too much. Whoever sends into a
+    /// shut window probes it ever more rarely: as soon as there is room this one counts as arrived.
+    refused: Option<Bytes>,
     streams: usize,
     message_bytes_max: usize,
     events: VecDeque<Event>,
@@ -102,6 +110,8 @@ impl Sctp {
             established: false,
             ended: false,
             guard: Guard::default(),
+            window: Window::default(),
+            refused: None,
             streams: 0,
             message_bytes_max: usize::try_from(message_bytes_max).unwrap_or(usize::MAX),
             events: VecDeque::new(),
@@ -116,9 +126,21 @@ impl Sctp {
         if self.ended {
             return false;
         }
-        match self.guard.inspect_received(&packet) {
-            Verdict::Pass => self.deliver(now, packet),
-            Verdict::Drop => return false,
+        let full = self.window.is_full();
+        match self.guard.inspect_received(&packet, full) {
+            Verdict::Pass => {
+                let before = self.chunks_taken();
+                self.deliver(now, packet);
+                self.guard.note_taken(self.chunks_taken() - before);
+            }
+            Verdict::Drop => {
+                if full {
+                    self.refused = Some(packet);
+                    self.window.remind();
+                    self.dirty = true;
+                }
+                return false;
+            }
             Verdict::Farewell => {
                 // What came before it in the packet is still read.
                 self.ended = true;
@@ -152,6 +174,12 @@ impl Sctp {
             _ => {}
         }
         self.pump();
+    }
+
+    /// DATA chunks that the associations looked at.
+    fn chunks_taken(&self) -> u64 {
+        let stats = self.associations.iter().map(|(_, each)| each.stats());
+        stats.map(|mut stats| stats.get_num_datas()).sum()
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -240,6 +268,7 @@ impl Sctp {
                 continue;
             };
             while let Ok(Some(message)) = stream.read_sctp() {
+                self.guard.note_read(message.chunks.len());
                 self.events
                     .push_back(message.to_payload(self.message_bytes_max).map_or(
                         Event::MessageTooLarge,
@@ -271,11 +300,24 @@ impl Sctp {
         self.events.pop_front()
     }
 
+    /// Says how many bytes of messages the owner holds back: they count against the window, as if
+    /// they had not been read. `true` when there is room again for a packet that had been refused:
+    /// there may be events.
+    pub(crate) fn set_held(&mut self, now: Instant, bytes: usize) -> bool {
+        self.dirty |= self.window.set_held(bytes);
+        if self.window.is_full() {
+            return false;
+        }
+        let refused = self.refused.take();
+        refused.is_some_and(|packet| self.handle(now, packet))
+    }
+
     /// The next packet to seal, at most [`PACKET_BYTES_MAX`] long.
     pub(crate) fn poll_packet(&mut self, now: Instant) -> Option<Bytes> {
         loop {
             if let Some(packet) = self.packets.pop_front() {
-                return Some(packet);
+                self.guard.inspect_sent(&packet);
+                return Some(self.window.correct(packet));
             }
             if !self.dirty {
                 return None;
@@ -284,12 +326,17 @@ impl Sctp {
             for (_, association) in &mut self.associations {
                 while let Some(transmit) = association.poll_transmit(now) {
                     if let Payload::RawEncode(packets) = transmit.message {
-                        packets
-                            .iter()
-                            .for_each(|packet| self.guard.inspect_sent(packet));
                         self.packets.extend(packets);
                     }
                 }
+            }
+            // A SACK of the association's own is as good.
+            let acknowledges = |packet: &Bytes| packet::window(packet).is_some();
+            if !self.ended
+                && !self.packets.iter().any(acknowledges)
+                && let Some(update) = self.window.poll_update()
+            {
+                self.packets.push_back(update);
             }
         }
     }

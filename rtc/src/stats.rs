@@ -17,6 +17,8 @@ pub struct Stats {
     pub packet_bytes_sent: u64,
     /// `send` refused: the lane's buffer was full.
     pub sends_refused: u64,
+    /// Datagrams dropped: larger than any path carries.
+    pub dropped_oversize: u64,
     /// Datagrams dropped: neither STUN nor DTLS.
     pub dropped_unknown: u64,
     /// STUN dropped: malformed, or without valid MESSAGE-INTEGRITY for this peer.

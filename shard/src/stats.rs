@@ -60,6 +60,8 @@ pub enum DropReason {
     SocketFull,
     /// Datagram out: the system refused it (no route, too large).
     SocketError,
+    /// At a peer: a datagram larger than any path carries.
+    Oversize,
     /// At a peer: STUN that its agent did not take, though it names the peer.
     StunRefused,
     /// At a peer: DTLS from an address that its agent did not prove.
@@ -70,6 +72,9 @@ pub enum DropReason {
     BadCandidate,
     /// At a peer: a signal that is malformed or out of place.
     BadSignal,
+    /// At a peer: SCTP that is malformed, too far ahead of what has arrived, or more than is held
+    /// for one who is not read; what was data is sent again.
+    SctpRefused,
     /// At a peer: a packet on a channel that is no lane, or of an unknown type.
     UnknownChannel,
     /// Packet out: the peer is gone.
@@ -90,7 +95,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::UnknownProtocol,
         Self::UnknownAddress,
         Self::UnknownUser,
@@ -101,11 +106,13 @@ impl DropReason {
         Self::ImpairmentFull,
         Self::SocketFull,
         Self::SocketError,
+        Self::Oversize,
         Self::StunRefused,
         Self::DtlsUnproven,
         Self::TooEarly,
         Self::BadCandidate,
         Self::BadSignal,
+        Self::SctpRefused,
         Self::UnknownChannel,
         Self::PeerGone,
         Self::LaneNotOpen,
@@ -130,11 +137,13 @@ impl DropReason {
             Self::ImpairmentFull => "impairment_full",
             Self::SocketFull => "socket_full",
             Self::SocketError => "socket_error",
+            Self::Oversize => "oversize",
             Self::StunRefused => "stun_refused",
             Self::DtlsUnproven => "dtls_unproven",
             Self::TooEarly => "too_early",
             Self::BadCandidate => "bad_candidate",
             Self::BadSignal => "bad_signal",
+            Self::SctpRefused => "sctp_refused",
             Self::UnknownChannel => "unknown_channel",
             Self::PeerGone => "peer_gone",
             Self::LaneNotOpen => "lane_not_open",

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{CloseReason, Output, SendError, Transmit};
 use crate::channels::{self, Channels};
 use crate::ice::{Agent, Path};
+use crate::inbox::Inbox;
 use crate::sctp::{self, Protocol, Sctp};
 use crate::stun::Kind;
 use crate::{Certificate, Config, Fingerprint, Lane, Role, Stats, dtls};
@@ -38,6 +39,7 @@ pub(super) struct Layers {
     /// DTLS that came along a proven path before the description.
     early: Vec<(Path, Box<[u8]>)>,
     outputs: VecDeque<Output>,
+    inbox: Inbox,
     progress: Progress,
     stats: Stats,
 }
@@ -85,6 +87,7 @@ impl Layers {
             channels: Channels::default(),
             early: Vec::new(),
             outputs: VecDeque::new(),
+            inbox: Inbox::default(),
             progress: Progress {
                 open: false,
                 heard: now,
@@ -127,6 +130,10 @@ impl Layers {
 
     pub(super) fn handle_datagram(&mut self, path: Path, bytes: &[u8]) {
         self.stats.datagrams_received += 1;
+        if bytes.len() > DATAGRAM_BYTES_MAX {
+            self.stats.dropped_oversize += 1;
+            return;
+        }
         match Kind::of(bytes) {
             Kind::Stun if self.agent.handle(self.now, path, bytes) => {
                 self.note_heard();
@@ -259,10 +266,11 @@ impl Layers {
                 dtls::Event::Transmit(bytes) => self.transmit(bytes),
                 dtls::Event::Received(packet) => {
                     heard = true;
-                    if let Some(sctp) = &mut self.sctp
-                        && !sctp.handle(self.now, packet)
-                    {
-                        self.stats.dropped_sctp += 1;
+                    if let Some(sctp) = &mut self.sctp {
+                        sctp.set_held(self.now, self.inbox.bytes());
+                        let taken = sctp.handle(self.now, packet);
+                        self.stats.dropped_sctp += u64::from(!taken);
+                        self.follow_sctp();
                     }
                 }
                 dtls::Event::Connected => {
@@ -344,7 +352,7 @@ impl Layers {
             channels::Event::Packet { lane, bytes } => {
                 self.stats.packets_received += 1;
                 self.stats.packet_bytes_received += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-                self.outputs.push_back(Output::Packet { lane, bytes });
+                self.inbox.push(lane, bytes);
             }
             channels::Event::Dropped => self.stats.dropped_packets += 1,
         }
@@ -355,7 +363,7 @@ impl Layers {
     /// The next output; `alive` adds what the layers still have to send.
     pub(super) fn poll(&mut self, alive: bool) -> Option<Output> {
         loop {
-            if let Some(output) = self.outputs.pop_front() {
+            if let Some(output) = self.poll_ready() {
                 return Some(output);
             }
             if !alive {
@@ -369,7 +377,10 @@ impl Layers {
 
     /// The next output that is there already.
     pub(super) fn poll_ready(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let packet = |(lane, bytes)| Output::Packet { lane, bytes };
+        self.outputs
+            .pop_front()
+            .or_else(|| self.inbox.pop().map(packet))
     }
 
     /// Seals one SCTP packet into a datagram of its own.
@@ -377,6 +388,10 @@ impl Layers {
         let (Some(sctp), Some(dtls)) = (&mut self.sctp, &mut self.dtls) else {
             return false;
         };
+        if sctp.set_held(self.now, self.inbox.bytes()) {
+            self.follow_sctp();
+            return true;
+        }
         let Some(packet) = sctp.poll_packet(self.now) else {
             return false;
         };
@@ -418,6 +433,13 @@ impl Layers {
                 dtls.close();
             }
             self.follow_dtls();
+        }
+        // What was acknowledged is handed on, even by a lane that is paused.
+        for lane in Lane::ALL {
+            self.inbox.set_paused(lane, false);
+        }
+        while let Some((lane, bytes)) = self.inbox.pop() {
+            self.outputs.push_back(Output::Packet { lane, bytes });
         }
         self.outputs.push_back(Output::Closed(reason));
         self.dtls = None;
@@ -463,6 +485,14 @@ impl Layers {
         self.channels.buffered(lane)
     }
 
+    pub(super) fn set_paused(&mut self, lane: Lane, paused: bool) {
+        self.inbox.set_paused(lane, paused);
+    }
+
+    pub(super) fn is_paused(&self, lane: Lane) -> bool {
+        self.inbox.is_paused(lane)
+    }
+
     pub(super) fn fingerprints(&self) -> Option<(Fingerprint, Fingerprint)> {
         let theirs = self.dtls.as_ref()?.verified()?;
         Some((self.settings.certificate.fingerprint(), theirs))
@@ -490,6 +520,8 @@ impl Layers {
     }
 }
 
+/// More than any path carries in one piece: only a hostile sender's come larger.
+const DATAGRAM_BYTES_MAX: usize = 2048;
 static EMPTY: Bytes = Bytes::from_static(&[0]);
 /// Datagrams held until the description comes: the dialer's first flight, repeated.
 const EARLY_DATAGRAMS_MAX: usize = 8;

@@ -183,11 +183,13 @@ impl Seat {
         let engine = self.peer.stats();
         let drops = [
             (DropReason::UnknownProtocol, engine.dropped_unknown),
+            (DropReason::Oversize, engine.dropped_oversize),
             (DropReason::StunRefused, engine.dropped_stun),
             (DropReason::DtlsUnproven, engine.dropped_unproven),
             (DropReason::TooEarly, engine.dropped_early),
             (DropReason::BadCandidate, engine.dropped_candidates),
             (DropReason::BadSignal, engine.dropped_signals),
+            (DropReason::SctpRefused, engine.dropped_sctp),
             (DropReason::UnknownChannel, engine.dropped_packets),
         ];
         for ((reason, now), counted) in drops.into_iter().zip(&mut self.drops) {
@@ -232,4 +234,4 @@ pub(super) fn lane_config(config: &Config, lane: Lane) -> &outbox::Config {
 }
 
 /// How many reasons of its own an engine has to drop something.
-const ENGINE_DROPS: usize = 7;
+const ENGINE_DROPS: usize = 9;

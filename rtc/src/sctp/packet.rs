@@ -1,0 +1,118 @@
+//! SCTP packets as bytes (RFC 9260): what is read from them, and the little that is written into
+//! them, beside the association, which keeps its own to itself.
+
+use bytes::Bytes;
+
+pub(super) const COMMON_HEADER_BYTES: usize = 12;
+// Chunk types (RFC 9260 section 3.2, RFC 6525, RFC 3758).
+pub(super) const DATA: u8 = 0;
+pub(super) const INIT: u8 = 1;
+pub(super) const INIT_ACK: u8 = 2;
+pub(super) const SACK: u8 = 3;
+pub(super) const ABORT: u8 = 6;
+pub(super) const SHUTDOWN: u8 = 7;
+pub(super) const SHUTDOWN_ACK: u8 = 8;
+pub(super) const ERROR: u8 = 9;
+pub(super) const RE_CONFIG: u8 = 130;
+pub(super) const FORWARD_TSN: u8 = 192;
+
+/// One chunk of a packet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chunk<'a> {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) value: &'a [u8],
+    /// Length with header and padding.
+    pub(super) padded: usize,
+}
+
+impl<'a> Chunk<'a> {
+    pub(super) fn first(bytes: &'a [u8]) -> Option<Self> {
+        let [kind, flags, l0, l1] = *bytes.first_chunk::<4>()?;
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        Some(Self {
+            kind,
+            flags,
+            value: bytes.get(4..length)?,
+            padded: length.next_multiple_of(4),
+        })
+    }
+
+    pub(super) fn u32_at(&self, offset: usize) -> Option<u32> {
+        let bytes = self.value.get(offset..)?.first_chunk::<4>()?;
+        Some(u32::from_be_bytes(*bytes))
+    }
+}
+
+/// A DATA chunk's place, and whether it is a part of a message only.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Data {
+    pub(super) tsn: u32,
+    pub(super) is_fragment: bool,
+}
+
+/// The DATA chunks of a packet.
+pub(super) fn data(packet: &[u8]) -> impl Iterator<Item = Data> {
+    let chunks = chunks(packet).map_while(|chunk| chunk);
+    chunks
+        .filter(|chunk| chunk.kind == DATA)
+        .filter_map(|chunk| {
+            Some(Data {
+                tsn: chunk.u32_at(0)?,
+                is_fragment: chunk.flags & WHOLE != WHOLE,
+            })
+        })
+}
+
+/// The chunks of a packet; `None` in place of one that is not whole, which is the last then.
+pub(super) fn chunks(packet: &[u8]) -> impl Iterator<Item = Option<Chunk<'_>>> {
+    let mut rest = packet.get(COMMON_HEADER_BYTES..);
+    std::iter::from_fn(move || {
+        let bytes = match rest {
+            Some([]) => return None,
+            Some(bytes) => bytes,
+            None => {
+                rest = Some(&[]);
+                return Some(None);
+            }
+        };
+        let chunk = Chunk::first(bytes);
+        rest = match &chunk {
+            Some(chunk) => bytes.get(chunk.padded..).or(Some(&[])),
+            None => Some(&[]),
+        };
+        Some(chunk)
+    })
+}
+
+/// The window that a packet offers, when it begins with a SACK.
+pub(super) fn window(packet: &[u8]) -> Option<u32> {
+    let sack = chunks(packet).next()??;
+    (sack.kind == SACK).then(|| sack.u32_at(4)).flatten()
+}
+
+/// A packet that begins with a SACK, offering another window.
+pub(super) fn with_window(packet: &[u8], window: u32) -> Bytes {
+    let mut packet = packet.to_vec();
+    if let Some(place) = packet.get_mut(WINDOW_AT..WINDOW_AT + 4) {
+        place.copy_from_slice(&window.to_be_bytes());
+    }
+    seal(&mut packet);
+    packet.into()
+}
+
+/// Puts the checksum right.
+fn seal(packet: &mut [u8]) {
+    if let Some(place) = packet.get_mut(8..12) {
+        place.fill(0);
+    }
+    let checksum = crc32c::crc32c(packet);
+    if let Some(place) = packet.get_mut(8..12) {
+        place.copy_from_slice(&checksum.to_le_bytes());
+    }
+}
+
+/// Flags of a DATA chunk that begins a message and ends it.
+const WHOLE: u8 = 3;
+/// Behind the common header, the SACK's own and the TSN that it acknowledges.
+const WINDOW_AT: usize = COMMON_HEADER_BYTES + 8;

@@ -1,0 +1,89 @@
+//! The window that we offer, less what our owner holds: the association hands every message on at
+//! once, so what waits above it has to be taken from the window that its SACKs tell.
+
+use bytes::Bytes;
+
+use super::packet;
+
+/// What was offered, and what is to be.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    /// Bytes that the owner holds.
+    held: usize,
+    /// The association's last SACK, as it made it.
+    sack: Option<Bytes>,
+    /// What the last SACK that went out offered.
+    offered: Option<u32>,
+    /// The other side is to be told again, though nothing came from it.
+    update: bool,
+}
+
+impl Window {
+    /// Says how much the owner holds; `true` when the other side is to be told because it may wait
+    /// for that.
+    pub(super) fn set_held(&mut self, held: usize) -> bool {
+        self.held = held;
+        if let (Some(offered), Some(sack)) = (self.offered, &self.sack) {
+            let reopened = self.open(sack).saturating_sub(offered);
+            self.update |= offered < NARROW && reopened >= REOPENED;
+        }
+        self.update
+    }
+
+    /// The owner holds as much as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.held >= HELD_BYTES_MAX
+    }
+
+    /// Something was dropped because of that: who sends on all the same is told once more.
+    pub(super) fn remind(&mut self) {
+        self.update = self.sack.is_some();
+    }
+
+    /// Puts the window right in a packet that the association made.
+    pub(super) fn correct(&mut self, packet: Bytes) -> Bytes {
+        let Some(theirs) = packet::window(&packet) else {
+            return packet;
+        };
+        let ours = self.open(&packet);
+        self.update = false;
+        self.offered = Some(ours);
+        let corrected = if ours == theirs {
+            packet.clone()
+        } else {
+            packet::with_window(&packet, ours)
+        };
+        self.sack = Some(packet);
+        corrected
+    }
+
+    /// The last SACK once more, to be corrected, when it is time for it. What came since is
+    /// acknowledged by the association's next.
+    pub(super) fn poll_update(&mut self) -> Option<Bytes> {
+        if !std::mem::take(&mut self.update) {
+            return None;
+        }
+        self.sack.clone()
+    }
+
+    /// The window in a SACK of the association, less what is held. A window below one packet is
+    /// none: who may send a few bytes at a time does.
+    fn open(&self, sack: &[u8]) -> u32 {
+        let held = u32::try_from(self.held).unwrap_or(u32::MAX);
+        let window = packet::window(sack).unwrap_or_default();
+        let open = window.saturating_sub(held);
+        if open < super::PACKET_BYTES_MAX {
+            0
+        } else {
+            open
+        }
+    }
+}
+
+/// What an owner may hold. More than the window: data that is small against what it takes to hold
+/// it overshoots it.
+pub(crate) const HELD_BYTES_MAX: usize = 512 * 1024;
+/// A sender with less than this may be waiting for more.
+const NARROW: u32 = super::RECEIVE_BUFFER_BYTES / 2;
+/// Worth a datagram of its own.
+const REOPENED: u32 = 16 * 1024;
