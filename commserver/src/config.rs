@@ -170,6 +170,8 @@ pub struct Uplink {
     pub ping_interval: Duration,
     /// Without any frame for so long, the coordinator is taken for gone.
     pub idle_timeout: Duration,
+    /// Between reports of our load, while our state stays the same.
+    pub load_interval: Duration,
     /// Signals that wait to be written.
     pub queue_max: usize,
 }
@@ -183,6 +185,7 @@ impl Default for Uplink {
             write_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(60),
+            load_interval: Duration::from_secs(2),
             queue_max: 1024,
         }
     }

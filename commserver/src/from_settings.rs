@@ -274,6 +274,7 @@ fn uplink(settings: &mut Settings) -> Uplink {
         write_timeout: time("uplink.write_timeout", defaults.write_timeout),
         ping_interval: time("uplink.ping_interval", defaults.ping_interval),
         idle_timeout: time("uplink.idle_timeout", defaults.idle_timeout),
+        load_interval: time("uplink.load_interval", defaults.load_interval),
         queue_max: count(settings, "uplink.queue_max", defaults.queue_max),
     }
 }

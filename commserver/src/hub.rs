@@ -3,6 +3,7 @@
 //! authenticator.
 
 mod bridge;
+mod cpu;
 pub(crate) mod seats;
 
 use std::time::{Duration, Instant};
@@ -151,6 +152,10 @@ impl Hub {
                     tracing::debug!(%peer, "its session has ended: is it there?");
                     peers.expect_traffic(now, key, within);
                 }
+            }
+            Output::MeasureLoad => {
+                let cpu = Some(cpu::of_this_thread());
+                self.broker.handle_input(now, Input::LoadMeasured { cpu });
             }
             Output::Authenticate {
                 peer,

@@ -97,6 +97,8 @@ impl Page<'_> {
         )?;
         self.reasons("errors", "ERROR packets sent", &stats.errors)?;
         self.counter("dials", "Dials of other servers", stats.dials)?;
+        let help = "Reports of our load to the coordinator";
+        self.counter("uplink_load_reports", help, stats.load_reports)?;
         let help = "WELCOMEs with another alias than before";
         self.counter("uplink_renames", help, stats.renames)?;
         let help = "Times that somebody else showed our resume token";

@@ -322,6 +322,7 @@ fn core_config(config: &Config) -> commserver_core::Config {
     commserver_core::Config {
         unix_time_ms: u64::try_from(unix_time).unwrap_or(u64::MAX),
         hub: config.hub,
+        load_interval: config.uplink.load_interval,
         limits: config.limits.clone(),
         timings: config.timings.clone(),
         trust_unstamped_servers: config.compat.trust_unstamped_servers,

@@ -16,6 +16,7 @@ use crate::{
     Config, Delivery, Drop, Input, Output, PeerId, ResumeToken, Stats,
     interest::Announcer,
     io::Recipients,
+    load::Load,
     mesh::Mesh,
     peer::{Stage, State},
     peers::Peers,
@@ -32,6 +33,7 @@ pub struct Broker {
     topics: TopicTable,
     announcer: Announcer,
     mesh: Mesh,
+    load: Load,
     uplink: Uplink,
     shutting_down: bool,
     outputs: VecDeque<Output>,
@@ -49,6 +51,7 @@ impl Broker {
             topics: TopicTable::new(limits.topics_max, config.seed),
             announcer: Announcer::new(config.timings.interest_window, limits.topics_max),
             mesh: Mesh::new(&config.timings, limits.links_max, config.seed),
+            load: Load::new(now, config.load_interval),
             uplink: Uplink::default(),
             shutting_down: false,
             outputs: VecDeque::new(),
@@ -65,7 +68,9 @@ impl Broker {
             Input::UplinkClosed => {
                 self.uplink.close();
                 self.mesh.unreachable();
+                self.load.unreachable();
             }
+            Input::LoadMeasured { cpu } => self.report_load(now, cpu),
             Input::Signal(bytes) => self.handle_signal(now, &bytes),
             Input::LocalSignal { peer, kind, data } => self.pass_signal_on(peer, kind, data),
             Input::PeerOpened { peer } => self.handle_opened(now, peer),
@@ -96,6 +101,7 @@ impl Broker {
             self.peers.next_deadline(),
             self.announcer.next_deadline(),
             self.mesh.next_deadline(),
+            self.load.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -120,12 +126,16 @@ impl Broker {
 
     /// Does what is due by now.
     fn advance(&mut self, now: Instant) {
+        self.load.note_state(now, self.state());
         if self.next_deadline().is_some_and(|due| due <= now) {
             while let Some(peer) = self.peers.pop_expired(now) {
                 self.handle_expired(now, peer);
             }
             self.announce(now);
             self.dial_due(now);
+            if self.load.poll(now) {
+                self.outputs.push_back(Output::MeasureLoad);
+            }
         }
         self.stats.clients = self.peers.clients();
         self.stats.clients_ready = self.peers.clients_ready();
@@ -164,6 +174,7 @@ impl Broker {
     fn shut_down(&mut self, now: Instant) {
         self.shutting_down = true;
         self.mesh.unreachable();
+        self.load.unreachable();
         let ids: Vec<PeerId> = self.peers.ids().collect();
         for id in ids {
             self.close(now, id, Reason::ShuttingDown);

@@ -16,6 +16,8 @@ pub struct Config {
     pub unix_time_ms: u64,
     /// The hub of a star: what comes from one server it passes on to the others that want it.
     pub hub: bool,
+    /// Between reports to the coordinator while nothing changes.
+    pub load_interval: Duration,
     /// What may grow how far.
     pub limits: Limits,
     /// How long things may take.
@@ -36,6 +38,7 @@ impl Config {
             seed,
             unix_time_ms: 0,
             hub: false,
+            load_interval: Duration::from_secs(2),
             limits: Limits::default(),
             timings: Timings::default(),
             trust_unstamped_servers: false,

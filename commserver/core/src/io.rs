@@ -145,6 +145,12 @@ pub enum Input {
         /// Whether it is one.
         valid: bool,
     },
+    /// Answers [`Output::MeasureLoad`].
+    LoadMeasured {
+        /// CPU time that the thread which forwards packets has used since its start; `None` where
+        /// the system does not tell.
+        cpu: Option<Duration>,
+    },
     /// The server goes away: every peer is told and closed, none is let in any more.
     Shutdown,
 }
@@ -222,6 +228,9 @@ pub enum Output {
         /// What the proof is about.
         pair: Pair,
     },
+    /// Measure what only the shell can; [`Input::LoadMeasured`] answers, and a report to the
+    /// coordinator follows.
+    MeasureLoad,
     /// Send a frame to some peers.
     Deliver(Delivery),
 }

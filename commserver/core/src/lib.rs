@@ -24,6 +24,7 @@ mod hashing;
 mod hold;
 mod interest;
 mod io;
+mod load;
 mod mesh;
 mod peer;
 mod peers;

@@ -38,6 +38,8 @@ pub struct Stats {
     pub dials: u64,
     /// WELCOMEs: sessions with a coordinator.
     pub welcomes: u64,
+    /// LOADs: reports to the coordinator.
+    pub load_reports: u64,
     /// WELCOMEs with another alias than the one before.
     pub renames: u64,
     /// REPLACED: how often somebody else has shown our resume token.
@@ -61,6 +63,12 @@ pub struct Stats {
 impl Stats {
     pub(crate) fn drop_one(&mut self, why: Drop) {
         *self.drops.entry(why).or_default() += 1;
+    }
+
+    /// Packets in and out, one for each recipient: what the forwarding has cost.
+    pub(crate) fn packets(&self) -> u64 {
+        let all = [self.packets_in, self.delivered, self.relayed_out];
+        all.iter().flatten().sum()
     }
 
     /// How often something was dropped for this reason.

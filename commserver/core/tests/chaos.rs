@@ -40,6 +40,7 @@ enum Op {
     ProofVerdict(usize, bool),
     Close(usize),
     Slow(usize),
+    Load(Option<u64>),
     Shutdown,
 }
 
@@ -169,6 +170,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (at(), any::<bool>()).prop_map(|(at, valid)| Op::ProofVerdict(at, valid)),
         3 => at().prop_map(Op::Close),
         1 => at().prop_map(Op::Slow),
+        1 => any::<Option<u64>>().prop_map(Op::Load),
     ]
 }
 
@@ -227,7 +229,7 @@ impl World {
                 alias,
                 available_servers,
                 resume_token: token.into(),
-                ..WelcomeMessage::default()
+                capabilities: frame::capabilities(alias % 2 == 0),
             })),
             Op::Replaced => signal(encoded(&ReplacedMessage {
                 r#type: MessageType::Replaced.into(),
@@ -280,6 +282,9 @@ impl World {
             }),
             Op::Slow(at) => Some(Input::SlowConsumer {
                 peer: self.peer(at)?,
+            }),
+            Op::Load(cpu) => Some(Input::LoadMeasured {
+                cpu: cpu.map(Duration::from_millis),
             }),
             Op::Shutdown => Some(Input::Shutdown),
         }
@@ -375,7 +380,7 @@ impl World {
             | Output::Authenticate { peer, .. }
             | Output::Prove { peer, .. }
             | Output::VerifyProof { peer, .. } => assert!(self.alive.contains(&peer)),
-            Output::Signal(_) => {}
+            Output::Signal(_) | Output::MeasureLoad => {}
         }
     }
 }

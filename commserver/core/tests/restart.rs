@@ -299,7 +299,8 @@ impl World {
                 let session = sessions
                     .find(|&(_, &at)| at == node)
                     .map(|(&alias, _)| alias);
-                if let Some(from) = session {
+                let load = peek::message_type(&bytes) == Some(MessageType::Load);
+                if let Some(from) = session.filter(|_| !load) {
                     let event = Event::ToCoordinator(self.epoch, from, bytes);
                     self.send(node, COORDINATOR, 150, event);
                 }
@@ -335,6 +336,7 @@ impl World {
                 }
             }
             Output::ExpectTraffic { .. } => {}
+            Output::MeasureLoad => self.input(node, Input::LoadMeasured { cpu: None }),
             Output::Authenticate { peer, .. } => {
                 let result = Ok(Identity::default());
                 let proof = Bytes::new();

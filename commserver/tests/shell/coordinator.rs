@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
-use proto::{Message as _, MessageType, ReplacedMessage, WelcomeMessage};
+use proto::{LoadMessage, Message as _, MessageType, ReplacedMessage, WelcomeMessage, frame, peek};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async,
@@ -86,6 +86,27 @@ impl Session {
             ..WelcomeMessage::default()
         };
         self.send(welcome.encode_to_vec()).await;
+    }
+
+    /// As one that takes reports.
+    pub(crate) async fn welcome_to_report(&mut self, alias: u64) {
+        let welcome = WelcomeMessage {
+            r#type: MessageType::Welcome.into(),
+            alias,
+            capabilities: frame::capabilities(false),
+            ..WelcomeMessage::default()
+        };
+        self.send(welcome.encode_to_vec()).await;
+    }
+
+    /// The next report.
+    pub(crate) async fn load(&mut self) -> LoadMessage {
+        loop {
+            let signal = self.signal().await.expect("a signal");
+            if peek::message_type(&signal) == Some(MessageType::Load) {
+                return LoadMessage::decode(signal).expect("LOAD");
+            }
+        }
     }
 
     pub(crate) async fn replaced(&mut self) {

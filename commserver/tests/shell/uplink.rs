@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use auth::Role;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use proto::{
-    ConnectMessage, ConnectionRefusedMessage, Message, MessageType, Role as WireRole, peek,
+    ConnectMessage, ConnectionRefusedMessage, Message, MessageType, Role as WireRole, ServerState,
+    peek,
 };
 
 use crate::{config, coordinator::Coordinator, run, secret, within};
@@ -55,6 +56,24 @@ async fn shows_the_token_that_it_was_given_last() {
     let session = coordinator.accept().await;
     assert_eq!(session.offered(), [ours], "somebody else has shown it");
     drop(session);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn reports_its_load_again_and_again() {
+    let coordinator = Coordinator::new().await;
+    let mut config = config(&coordinator.url);
+    config.limits.peers_max = 5;
+    config.uplink.load_interval = Duration::from_millis(20);
+    let server = run(config).await;
+    let mut session = coordinator.accept().await;
+    session.welcome_to_report(77).await;
+    for _ in 0..3 {
+        let load = session.load().await;
+        assert_eq!(load.state(), ServerState::Live);
+        assert_eq!((load.peers, load.peers_max), (0, 5));
+        assert!(load.cpu_permille <= 1_000, "{load:?}");
+    }
     server.stop().await;
 }
 

@@ -307,6 +307,7 @@ impl World {
                 self.net.expect_traffic(engine, within);
                 None
             }
+            Output::MeasureLoad => Some(Input::LoadMeasured { cpu: None }),
             Output::Authenticate {
                 peer,
                 role,

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proto::{
     ConnectMessage, ConnectionRefusedMessage, ConnectionRefusedReason, ErrorMessage, Message,
-    MessageType, PeerGoneMessage, Reason, RenamedMessage, ReplacedMessage, Role, ServersMessage,
-    WebRtcMessage, WelcomeMessage, peek,
+    MessageType, PeerGoneMessage, Reason, RenamedMessage, ReplacedMessage, Role, ServerState,
+    ServersMessage, WebRtcMessage, WelcomeMessage, peek,
 };
 
 use super::Broker;
 use crate::{
     Drop, GoneHint, Output, Pair, PeerId, SignalKind,
+    load::Facts,
     peer::{State, is_server},
 };
 
@@ -69,6 +70,31 @@ impl Broker {
             self.tell_new_alias(welcome.alias);
         }
         self.list_servers(now, &welcome.available_servers);
+        // A 2019 coordinator announces nothing, and could make nothing of a report.
+        self.load.welcome(now, !welcome.capabilities.is_empty());
+    }
+
+    /// How new clients are to think of us.
+    pub(super) fn state(&self) -> ServerState {
+        if self.peers.clients() >= self.config.limits.peers_max {
+            ServerState::Full
+        } else {
+            ServerState::Live
+        }
+    }
+
+    pub(super) fn report_load(&mut self, now: Instant, cpu: Option<Duration>) {
+        let facts = Facts {
+            state: self.state(),
+            peers: self.peers.clients(),
+            peers_max: self.config.limits.peers_max,
+            packets: self.stats.packets(),
+            cpu,
+        };
+        if let Some(report) = self.load.report(now, facts) {
+            self.stats.load_reports += 1;
+            self.signal(&report);
+        }
     }
 
     /// Another server has shown our token since, so the alias is not ours any more: we come back

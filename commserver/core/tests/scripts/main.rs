@@ -10,6 +10,7 @@ mod gone;
 mod hub;
 mod interest;
 mod links;
+mod load;
 mod requests;
 mod routing;
 mod server;

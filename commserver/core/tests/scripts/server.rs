@@ -31,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) proofs: Vec<(PeerId, Bytes, Pair)>,
     pub(crate) inbox: BTreeMap<PeerId, Vec<(Lane, Bytes)>>,
     pub(crate) deliveries: usize,
+    /// What our thread has used so far.
+    pub(crate) cpu: Option<Duration>,
 }
 
 impl Server {
@@ -48,6 +50,7 @@ impl Server {
             proofs: Vec::new(),
             inbox: BTreeMap::new(),
             deliveries: 0,
+            cpu: None,
         }
     }
 
@@ -74,6 +77,7 @@ impl Server {
                     self.remote_signals.push((peer, kind, data));
                 }
                 Output::ClosePeer { peer, reason } => self.closed.push((peer, reason)),
+                Output::MeasureLoad => self.input(Input::LoadMeasured { cpu: self.cpu }),
                 Output::ExpectTraffic { peer, within } => self.expected.push((peer, within)),
                 Output::Authenticate {
                     peer,
@@ -123,8 +127,19 @@ impl Server {
             r#type: MessageType::Welcome.into(),
             alias,
             available_servers: listed.to_vec(),
-            capabilities: frame::capabilities(true),
+            // None: it wants no reports, so nothing is due while nothing happens.
+            capabilities: Vec::new(),
             resume_token: resume_token.into(),
+        });
+    }
+
+    /// By a coordinator that takes reports.
+    pub(crate) fn welcome_to_report(&mut self) {
+        self.signal(&WelcomeMessage {
+            r#type: MessageType::Welcome.into(),
+            alias: OWN,
+            capabilities: frame::capabilities(false),
+            ..WelcomeMessage::default()
         });
     }
 
