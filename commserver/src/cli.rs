@@ -30,6 +30,9 @@ pub struct Args {
     /// [default: server]
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
+    /// The region that it is in, for clients of the same one
+    #[arg(long, value_name = "NAME")]
+    pub region: Option<String>,
     /// Where the UDP socket listens; with port 0 the system picks one [default: 0.0.0.0:7000]
     #[arg(long, value_name = "ADDR")]
     pub rtc_listen: Option<String>,

@@ -19,6 +19,8 @@ pub struct Config {
     pub coordinator: Uri,
     /// Whether it is the hub of a star, which passes on between the others.
     pub hub: bool,
+    /// The region that it is in (see [`proto::region`]): clients of the same one are sent here first.
+    pub region: Option<String>,
     /// Where the UDP socket listens; with port 0 the system picks one.
     pub rtc_listen: SocketAddr,
     /// Addresses to offer to peers instead of the socket's own.
@@ -55,6 +57,7 @@ impl Config {
         Self {
             coordinator,
             hub: false,
+            region: None,
             rtc_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             advertise: Vec::new(),
             admin_listen: None,

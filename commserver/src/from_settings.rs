@@ -14,6 +14,7 @@ use std::{
 
 use auth::{AllowAll, Authenticator, ClusterSecret, SharedSecret, secret};
 use http::Uri;
+use proto::region::{REGION_BYTES_MAX, is_region};
 use settings::{Effective, Problems, Settings, Value};
 use shard::outbox::{self, Policy};
 
@@ -51,6 +52,7 @@ fn take_all(
     let coordinator: Option<CoordinatorUrl> =
         settings.take_required("coordinator", "ws://127.0.0.1:9090");
     let hub = settings.take_choice("role", false, &ROLES);
+    let region: Option<Region> = settings.take_optional("region");
     let rtc_listen = settings.take("rtc_listen", RTC_LISTEN);
     let advertise: Vec<IpAddr> = settings.take("advertise", Vec::new());
     let admin_listen = settings.take("admin_listen", Some(ADMIN_LISTEN));
@@ -62,6 +64,7 @@ fn take_all(
     // Stand-ins are never run: where they stand, there is a problem.
     let config = Config {
         hub,
+        region: region.map(|region| region.0),
         rtc_listen,
         advertise,
         admin_listen,
@@ -89,6 +92,7 @@ fn add_flags(settings: &mut Settings, args: &Args) {
     let flags = [
         ("coordinator", "--coordinator", &args.coordinator),
         ("role", "--role", &args.role),
+        ("region", "--region", &args.region),
         ("rtc_listen", "--rtc-listen", &args.rtc_listen),
         ("shards", "--shards", &args.shards),
         ("admin_listen", "--admin-listen", &args.admin_listen),
@@ -126,6 +130,21 @@ impl Value for CoordinatorUrl {
 
     fn show(&self) -> String {
         self.0.to_string().show()
+    }
+}
+
+/// The name of a region.
+struct Region(String);
+
+impl Value for Region {
+    fn parse(text: &str) -> Result<Self, String> {
+        is_region(text)
+            .then(|| Self(text.into()))
+            .ok_or_else(|| format!("1 to {REGION_BYTES_MAX} letters, digits, `-`, `_` or `.`"))
+    }
+
+    fn show(&self) -> String {
+        self.0.show()
     }
 }
 

@@ -119,8 +119,9 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         let admin = bind_admin(config.admin_listen).await?;
         let role = config.role();
-        let coordinator =
-            uplink::discover_uri(&config.coordinator, role).map_err(BindError::Coordinator)?;
+        let region = config.region.as_deref();
+        let coordinator = uplink::discover_uri(&config.coordinator, role, region)
+            .map_err(BindError::Coordinator)?;
         let (signals_in, signals) = mpsc::channel(config.uplink.queue_max.max(1));
         let waiting_max = config.authentication.waiting_max.max(1);
         let (clients_in, clients) = mpsc::channel(waiting_max);

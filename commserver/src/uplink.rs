@@ -232,14 +232,22 @@ impl fmt::Display for End {
     }
 }
 
-/// The URL of the endpoint for servers of this role.
-pub(crate) fn discover_uri(coordinator: &Uri, role: Role) -> Result<Uri, http::Error> {
+/// The URL of the endpoint for servers of this role and region.
+pub(crate) fn discover_uri(
+    coordinator: &Uri,
+    role: Role,
+    region: Option<&str>,
+) -> Result<Uri, http::Error> {
     let path = coordinator.path().trim_end_matches('/');
     let role = match role {
         Role::Hub => proto::Role::CommunicationServerHub,
         _ => proto::Role::CommunicationServer,
     };
-    let target = format!("{path}/discover?role={}", role.as_str_name());
+    let mut target = format!("{path}/discover?role={}", role.as_str_name());
+    if let Some(region) = region {
+        target.push_str("&region=");
+        target.push_str(region);
+    }
     let mut parts = coordinator.clone().into_parts();
     parts.path_and_query = Some(target.parse().map_err(http::Error::from)?);
     Uri::from_parts(parts).map_err(http::Error::from)

@@ -67,8 +67,8 @@ impl Stats {
 
     /// Packets in and out, one for each recipient: what the forwarding has cost.
     pub(crate) fn packets(&self) -> u64 {
-        let all = [self.packets_in, self.delivered, self.relayed_out];
-        all.iter().flatten().sum()
+        let out = [self.delivered, self.relayed_out, self.forwarded];
+        self.packets_in.iter().chain(out.iter().flatten()).sum()
     }
 
     /// How often something was dropped for this reason.

@@ -202,6 +202,43 @@ fn a_server_is_a_hub_when_it_is_told_so() {
 }
 
 #[test]
+fn a_region_is_a_plain_name() {
+    let longest = "a".repeat(REGION_BYTES_MAX);
+    let too_long = "a".repeat(REGION_BYTES_MAX + 1);
+    for (region, good_region) in [
+        ("eu-west.1_b", true),
+        (longest.as_str(), true),
+        (too_long.as_str(), false),
+        ("", false),
+        ("eu west", false),
+        ("eu&role=CLIENT", false),
+    ] {
+        let args = Args {
+            region: Some(region.into()),
+            ..good()
+        };
+        let config = load_with(&args, "", &[CLUSTER]).config;
+        match config {
+            Ok(config) => assert_eq!(
+                (config.region.as_deref(), true),
+                (Some(region), good_region)
+            ),
+            Err(problems) => {
+                assert!(!good_region, "{region}");
+                assert!(
+                    problems
+                        .to_string()
+                        .contains("region (--region): expected 1 to 64"),
+                    "{problems}"
+                );
+            }
+        }
+    }
+    let config = load_with(&good(), "", &[CLUSTER]).config;
+    assert_eq!(config.expect("a configuration").region, None);
+}
+
+#[test]
 fn only_plain_websocket_urls() {
     for (url, good_url) in [
         ("ws://host", true),

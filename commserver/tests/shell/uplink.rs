@@ -109,6 +109,19 @@ async fn a_hub_says_so() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn says_where_it_is() {
+    let coordinator = Coordinator::new().await;
+    let mut config = config(&coordinator.url);
+    config.region = Some("eu-west.1".into());
+    let server = run(config).await;
+    let session = coordinator.accept().await;
+    let target = "/discover?role=COMMUNICATION_SERVER&region=eu-west.1";
+    assert_eq!(session.request.uri(), target);
+    drop(session);
+    server.stop().await;
+}
+
 fn connect(to_alias: u64) -> Vec<u8> {
     let connect = ConnectMessage {
         r#type: MessageType::Connect.into(),
