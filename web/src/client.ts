@@ -319,7 +319,7 @@ export class Client {
         this.timer = undefined;
         this.handle({ kind: "tick" });
       },
-      Math.min(TIMER_MAX_MS, Math.max(0, at - performance.now())),
+      Math.max(0, at - performance.now()),
     );
     this.timer = { at, id };
   }
@@ -341,6 +341,3 @@ function addressOf({ url, region }: Options): string {
   if (!/^[\w.-]{1,64}$/.test(region)) throw new RangeError(`not a region's name: ${region}`);
   return `${url}${url.includes("?") ? "&" : "?"}region=${region}`;
 }
-
-/** The longest wait that a browser's timer takes; one that is longer would be none at all. */
-const TIMER_MAX_MS = 2 ** 31 - 1;

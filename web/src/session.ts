@@ -278,7 +278,6 @@ export class Session {
   }
 
   private servers(version: number, entries: readonly ServerEntry[]): void {
-    if (this.peer && !this.peer.isMoving) return;
     this.signalling.serversChanged(version, entries);
     this.move();
   }
@@ -361,13 +360,20 @@ export class Session {
   }
 
   private tokenGiven(now: number, question: number, token: string): void {
-    if (!this.credentials.answered(now, question, token)) return;
+    if (!this.isAnswer(now, question, token)) return;
     if (this.signalling.isAsking) this.dial(now, token);
     if (this.peer?.awaitsToken) this.authenticate(now, this.peer, token);
   }
 
+  /** Whether it answers a question that is still one. */
+  private isAnswer(now: number, question: number, token: string | undefined): boolean {
+    const isOne = this.credentials.answered(now, question, token);
+    if (!isOne) this.stats.ignored.stray += 1;
+    return isOne;
+  }
+
   private tokenMissing(now: number, question: number, why: string): void {
-    if (!this.credentials.answered(now, question, undefined)) return;
+    if (!this.isAnswer(now, question, undefined)) return;
     if (this.signalling.isAsking) this.signallingClosed(now, tokenFailed(why));
     if (this.peer?.awaitsToken) this.peerFailed(now, tokenFailed(why));
   }

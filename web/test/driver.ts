@@ -60,6 +60,15 @@ export class Driver {
     return this;
   }
 
+  /** Lets time pass with a server that is well. */
+  live(ms: number): this {
+    for (const end = this.now + ms; this.now < end; ) {
+      this.pass(Math.min(1_000, end - this.now));
+      this.packet(codec.writePingMessage, { type: 6, time: 0 });
+    }
+    return this;
+  }
+
   /** Takes the outputs of one kind, leaving the others. */
   take<K extends Kind>(kind: K): Of<K>[] {
     const taken = this.outputs.filter((output): output is Of<K> => output.kind === kind);

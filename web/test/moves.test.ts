@@ -1,7 +1,6 @@
 /** Being asked to go to another server. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import * as codec from "../src/generated/codec.js";
 import { Driver } from "./driver.js";
 
 /** Connected to server 7 as alias 100, subscribed to "a", with `random` for what is drawn. */
@@ -9,16 +8,6 @@ function connected(random = 0.5): Driver {
   const driver = new Driver({ random: () => random }).connect(7, [8], "t0ken");
   driver.input({ kind: "subscribe", request: 1, topics: ["a"] }).ackAll();
   driver.outputs = [];
-  return driver;
-}
-
-/** Lets time pass with a server that is well. */
-function live(driver: Driver, ms: number): Driver {
-  const end = driver.now + ms;
-  while (driver.now < end) {
-    driver.pass(Math.min(1_000, end - driver.now));
-    driver.packet(codec.writePingMessage, { type: 6, time: 0 });
-  }
   return driver;
 }
 
@@ -34,9 +23,9 @@ test("migrate waits a random part then moves with alias and subscriptions", () =
     [0.999, 9_990],
   ] as const) {
     const driver = connected(random).migrate(10_000);
-    if (waitMs > 0) live(driver, waitMs - 1);
+    if (waitMs > 0) driver.live(waitMs - 1);
     assert.deepEqual(driver.take("dial"), []);
-    live(driver, 1).one("hangUp");
+    driver.live(1).one("hangUp");
     assert.equal(driver.one("dial").resume, "t0ken");
     assert.deepEqual(stands(driver), ["connected", 100, 7], "the peer stays meanwhile");
     assert.equal(driver.publish("a", "1"), "sent");
@@ -52,7 +41,7 @@ test("migrate waits a random part then moves with alias and subscriptions", () =
     const [subscribe, publication] = driver.sent();
     assert.deepEqual([subscribe?.type, publication?.type], [34, 9]);
     assert.deepEqual([driver.session.stats.moves, driver.session.stats.connects], [1, 2]);
-    live(driver, 60_000);
+    driver.live(60_000);
     assert.deepEqual(driver.take("dial"), [], "once");
   }
 });
@@ -60,9 +49,9 @@ test("migrate waits a random part then moves with alias and subscriptions", () =
 test("migrate with nowhere to go stays", () => {
   for (const named of [[], [7]]) {
     const driver = connected().migrate(1_000);
-    live(driver, 500).one("dial");
+    driver.live(500).one("dial");
     driver.welcome(100, named, true, "t0ken");
-    live(driver, 60_000);
+    driver.live(60_000);
     assert.deepEqual(stands(driver), ["connected", 100, 7]);
     assert.deepEqual([driver.take("closePeer"), driver.take("dial")], [[], []]);
     driver.servers(1, [7]).servers(2, [7, 9], 3);
@@ -84,10 +73,10 @@ test("who is not asked to go stays whatever is named", () => {
 
 test("migrate twice moves once", () => {
   const driver = connected().migrate(10_000);
-  live(driver, 2_000).migrate(1_000);
-  live(driver, 2_999);
+  driver.live(2_000).migrate(1_000);
+  driver.live(2_999);
   assert.deepEqual(driver.take("dial"), [], "the first one counts");
-  live(driver, 1).one("dial");
+  driver.live(1).one("dial");
   driver.migrate(0).pass(0);
   assert.deepEqual(driver.take("dial"), []);
   driver.welcome(100, [8], true, "t0ken");
@@ -96,7 +85,7 @@ test("migrate twice moves once", () => {
   driver.join(8).ready(100);
   const frame = Uint8Array.of(8, 40);
   driver.input({ kind: "packet", peer: old, lane: "reliable", frame });
-  live(driver, 60_000);
+  driver.live(60_000);
   assert.deepEqual([driver.take("dial"), driver.take("closePeer")], [[], []]);
   assert.deepEqual([driver.session.stats.moves, driver.session.stats.ignored.repeated], [1, 2]);
 });
@@ -105,9 +94,9 @@ test("a server that asks again later is heard again", () => {
   const driver = connected(0).migrate(1_000).pass(0);
   driver.one("dial");
   driver.welcome(100, [], true, "t0ken");
-  live(driver, 4_999).migrate(1_000).pass(0);
+  driver.live(4_999).migrate(1_000).pass(0);
   assert.deepEqual(driver.take("dial"), []);
-  live(driver, 1).migrate(1_000).pass(0);
+  driver.live(1).migrate(1_000).pass(0);
   driver.one("dial");
 });
 
@@ -125,11 +114,11 @@ test("a server that closes during the move is left at once", () => {
 
 test("a server that closes before it is left is a lost one", () => {
   const driver = connected().migrate(60_000);
-  live(driver, 10_000).losePeer();
+  driver.live(10_000).losePeer();
   assert.ok(driver.session.deadline - driver.now <= 500);
   driver.untilDial();
   driver.welcome(100, [7, 8], true, "t0ken").join(8);
-  live(driver.ready(100), 60_000);
+  driver.ready(100).live(60_000);
   assert.deepEqual(stands(driver), ["connected", 100, 8]);
   assert.deepEqual([driver.take("dial"), driver.session.stats.moves], [[], 0]);
 });
@@ -138,7 +127,7 @@ test("migrate while signalling is down moves when it is back", () => {
   for (const within of [0, 10_000]) {
     const driver = connected().cutSignalling().migrate(within);
     // Whichever comes first, the dial or the end of the wait: it is dialled once.
-    live(driver, within / 2 + 1_000).one("dial");
+    driver.live(within / 2 + 1_000).one("dial");
     assert.deepEqual(stands(driver), ["connected", 100, 7]);
     driver.welcome(100, [8, 7], true, "t0ken").join(8).ready(100);
     assert.deepEqual(stands(driver), ["connected", 100, 8]);

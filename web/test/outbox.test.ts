@@ -70,13 +70,13 @@ function offline(overflow: Overflow, limits: object, bodies: string) {
   return { results, arrived: arrived.join(""), driver };
 }
 
-test("the queue overflows as chosen: reject new", () => {
+test("the queue overflows as chosen reject new", () => {
   const { results, arrived } = offline("rejectNew", { countMax: 3 }, "1234");
   assert.deepEqual(results, ["queued", "queued", "queued", "QueueFull"]);
   assert.equal(arrived, "123");
 });
 
-test("the queue overflows as chosen: drop oldest", () => {
+test("the queue overflows as chosen drop oldest", () => {
   const { results, arrived, driver } = offline("dropOldest", { countMax: 3 }, "12345");
   assert.deepEqual(results, Array(5).fill("queued"));
   assert.equal(arrived, "345");
@@ -106,7 +106,7 @@ test("the queue is bounded in bytes: at the limit, one below, one above", () => 
   assert.deepEqual(never.results, ["QueueFull"]);
 });
 
-test("the queue overflows as chosen: fail", () => {
+test("the queue overflows as chosen fail", () => {
   assert.deepEqual(offline("rejectNew", { countMax: 0 }, "1").results, ["QueueFull"]);
 });
 

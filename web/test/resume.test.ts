@@ -7,10 +7,7 @@ import { Driver } from "./driver.js";
 
 /** Connected to server 7 as alias 100, for long enough, with a token. */
 const connectedWithToken = () => {
-  const driver = new Driver().connect(7, [8], "t0ken");
-  for (let second = 0; second < 60; second += 1) {
-    driver.pass(1_000).packet(codec.writePingMessage, { type: 6, time: 0 });
-  }
+  const driver = new Driver().connect(7, [8], "t0ken").live(60_000);
   driver.outputs = [];
   return driver;
 };

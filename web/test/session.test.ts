@@ -47,6 +47,21 @@ test("an error about another server changes nothing", () => {
   assert.equal(driver.session.stats.ignored.stray, 1);
 });
 
+test("a server that has answered is left its time, wherever our signals go", () => {
+  const driver = dialled().welcome(100, [7, 8]).join(7);
+  driver.signal(encode(codec.writeErrorMessage, { type: 14, code: 105, alias: 7 })).ready(100);
+  assert.deepEqual([driver.session.status.state, driver.session.status.server], ["connected", 7]);
+});
+
+test("a question for a token that was given up is not waited for", () => {
+  const driver = new Driver({ token: undefined }).input({ kind: "tick" });
+  const { question } = driver.one("askToken");
+  driver.input({ kind: "suspend" }).input({ kind: "nudge" });
+  assert.notEqual(driver.one("askToken").question, question);
+  driver.input({ kind: "token", question, token: "late" });
+  assert.deepEqual(driver.take("dial"), []);
+});
+
 test("a refusal that may pass leads to the next server, one that may not ends it", () => {
   const refuse = (fields: object) => {
     const driver = dialled().welcome(100, [7, 8]);
@@ -243,15 +258,80 @@ test("a page that slept wakes up with its peer", () => {
   assert.ok(driver.take("send").length >= 1, "it asks whether the server is there");
 });
 
-test("close ends everything and is final", () => {
-  const driver = new Driver().connect(7);
-  driver.input({ kind: "subscribe", request: 1, topics: ["a"] });
-  driver.input({ kind: "close" });
+test("a coordinator that welcomes and closes at once is not asked faster and faster", () => {
+  const driver = dialled();
+  let waited = 0;
+  for (let round = 0; round < 8; round += 1) {
+    driver.welcome(100, []).input({ kind: "signallingClosed", code: 1006 });
+    waited = driver.session.deadline - driver.now;
+    driver.pass(waited).one("dial");
+  }
+  assert.ok(waited > 10_000, String(waited));
+});
+
+test("a session that lasted starts its backoff anew", () => {
+  const driver = dialled();
+  for (let round = 0; round < 8; round += 1) {
+    driver.input({ kind: "signallingClosed", code: 1006 }).pass(15_000);
+  }
+  driver.outputs = [];
+  driver.welcome(100, []).pass(10_000).input({ kind: "signallingClosed", code: 1006 });
+  assert.ok(driver.session.deadline - driver.now <= 500);
+});
+
+test("no WELCOME in 10 s is a dead socket", () => {
+  const driver = dialled().pass(10_000);
+  driver.one("hangUp");
+  driver.pass(500).one("dial");
+});
+
+test("nudge ends the wait", () => {
+  const driver = dialled();
+  for (let round = 0; round < 9; round += 1) {
+    driver.input({ kind: "signallingClosed", code: 1006 }).pass(15_000);
+  }
+  driver.take("dial");
+  driver.input({ kind: "signallingClosed", code: 1006 }).input({ kind: "nudge" });
+  driver.one("dial");
+});
+
+test("suspend says goodbye and waits; nudge comes back", () => {
+  const driver = new Driver().connect(7).input({ kind: "suspend" });
   driver.one("closePeer");
   driver.one("hangUp");
-  assert.equal(driver.one("done").done.error?.reason, "Closed");
-  driver.input({ kind: "nudge" }).input({ kind: "signallingClosed" }).pass(60_000);
+  driver.pass(3_600_000);
   assert.deepEqual(driver.take("dial"), []);
+  driver.input({ kind: "signallingClosed", code: 4002 });
+  assert.equal(
+    driver.session.status.error?.reason,
+    "Suspended",
+    "what is left behind is not heard",
+  );
+  assert.equal(driver.publish("a", "later"), "queued");
+  driver.input({ kind: "nudge" });
+  driver.one("dial");
+  driver.outputs = [];
+  driver.welcome(101, [7]).join(7).ready(101);
+  assert.equal(driver.sent().length, 1, "what waited goes out");
+});
+
+test("the token of an earlier client is shown at the first dial", () => {
+  const driver = new Driver({ resume: "earlier" }).input({ kind: "tick" });
+  assert.equal(driver.one("dial").resume, "earlier");
+  const none = new Driver({ resume: "not, a token" }).input({ kind: "tick" });
+  assert.equal(none.one("dial").resume, undefined);
+});
+
+test("losing both while a dial is far away brings it near", () => {
+  const driver = new Driver().connect(7).live(6_000).cutSignalling();
+  for (let round = 0; round < 4; round += 1) {
+    driver.untilDial();
+    driver.cutSignalling();
+  }
+  driver.packet(codec.writePingMessage, { type: 6, time: 0 });
+  assert.deepEqual(driver.pass(2_000).take("dial"), []);
+  driver.losePeer();
+  assert.equal(driver.pass(500).take("dial").length, 1);
 });
 
 test("strays are ignored and counted", () => {
