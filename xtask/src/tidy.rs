@@ -1,8 +1,9 @@
 //! House rules that no compiler knows: what a pure crate may not touch, how long a file may get,
-//! that the documents speak of files that exist, and that each setting and metric has its line in
-//! the operator's.
+//! that the documents speak of files that exist, that each setting and metric has its line in the
+//! operator's, and that the two clients' tests have the same names.
 
 mod operating;
+mod twins;
 
 use std::{
     fs,
@@ -54,6 +55,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     length(&mut findings)?;
     paths_in_documents(&mut findings)?;
     operating::check(&mut findings)?;
+    twins::check(&mut findings)?;
     for finding in &findings {
         say(&format!("tidy: {finding}"));
     }
