@@ -18,7 +18,7 @@ use crate::{
     churn,
     ledger::Incoming,
     pacer::Pacer,
-    plan::{Plan, TopicId},
+    plan::Plan,
     probing::{Probe, Probes},
     report::{LatencyUs, TimesMs, per_second},
     roster::{Roster, Seat, Sockets},
@@ -192,12 +192,12 @@ impl Conductor {
         }
     }
 
-    /// On each server and for each topic one client, as evenly as may be.
+    /// On each server and for each topic that somebody publishes to one client, as evenly as may
+    /// be.
     fn probes(&self) -> Probes {
         let mut probes = Probes::default();
         for (server, clients) in self.tally.clients_by_server() {
-            for (topic, client) in (0..self.plan.topics.len()).zip(clients.iter().cycle()) {
-                let topic = TopicId::try_from(topic).unwrap_or(TopicId::MAX);
+            for (topic, client) in self.plan.topics_published().zip(clients.iter().cycle()) {
                 let client = *client;
                 probes.0.push(Probe {
                     server,

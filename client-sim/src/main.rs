@@ -41,10 +41,13 @@ struct Flags {
     clients: u32,
     /// Topics.
     #[arg(long, default_value_t = 1)]
-    topics: u16,
+    topics: u32,
     /// Topics that each client subscribes to.
     #[arg(long, default_value_t = 1)]
-    subscribe_per_client: u16,
+    subscribe_per_client: u32,
+    /// From one client's first topic to the next one's; a divisor of the topics.
+    #[arg(long, default_value_t = 1)]
+    stride: u32,
     /// How many clients publish: ALL or a number.
     #[arg(long, default_value = "ALL", value_parser = parse_publishers)]
     publishers: Publishers,
@@ -258,6 +261,7 @@ impl From<Flags> for Options {
             clients: flags.clients,
             topics: flags.topics,
             subscribe_per_client: flags.subscribe_per_client,
+            stride: flags.stride,
             publishers: flags.publishers.0,
             rate: flags.rate,
             window: flags.window,

@@ -16,11 +16,14 @@ pub struct Options {
     /// Clients, each with a UDP and a TCP socket.
     pub clients: u32,
     /// Topics.
-    pub topics: u16,
-    /// Topics that each client subscribes to; client n starts with topic n.
-    pub subscribe_per_client: u16,
-    /// How many clients publish, the first ones; `None` is all. Publisher n publishes to topic n,
-    /// counted round.
+    pub topics: u32,
+    /// Topics that each client subscribes to; client n starts with topic n, or n strides.
+    pub subscribe_per_client: u32,
+    /// From one client's first topic to the next one's, counted round; a divisor of the topics, so
+    /// that round and round is the same again.
+    pub stride: u32,
+    /// How many clients publish, the first ones; `None` is all. Publisher n publishes to the first
+    /// of its topics, whether it subscribes or not.
     pub publishers: Option<u32>,
     /// Packets per second of each publisher, on a fixed schedule. 0 publishes nothing.
     pub rate: f64,
@@ -62,6 +65,7 @@ impl Default for Options {
             clients: 50,
             topics: 1,
             subscribe_per_client: 1,
+            stride: 1,
             publishers: None,
             rate: 10.0,
             window: None,
@@ -92,7 +96,17 @@ impl Options {
             }
         };
         check(self.clients > 0, "clients: expected at least 1".into());
-        check(self.topics > 0, "topics: expected at least 1".into());
+        check(
+            (1..=TOPICS_MAX).contains(&self.topics),
+            format!("topics: expected 1 to {TOPICS_MAX}, got {}", self.topics),
+        );
+        check(
+            self.stride > 0 && self.topics.is_multiple_of(self.stride),
+            format!(
+                "stride: expected a divisor of {} (the topics), got {}",
+                self.topics, self.stride
+            ),
+        );
         check(
             (1..=self.topics).contains(&self.subscribe_per_client),
             format!(
@@ -152,6 +166,9 @@ impl Options {
 
 /// Above it a schedule in nanoseconds means nothing any more.
 const RATE_MAX: f64 = 100_000.0;
+
+/// A payload has 24 bits for its topic.
+const TOPICS_MAX: u32 = 1_000_000;
 
 /// More would wait in the client's own queue, which has room for as many.
 const WINDOW_MAX: u32 = 1_024;
@@ -215,6 +232,15 @@ mod tests {
         }
         let closed_loop = problems(|o| (o.churn, o.window) = (Some(Churn::Count(1.0)), Some(2)));
         assert_eq!(closed_loop.len(), 1);
+    }
+
+    #[test]
+    fn a_stride_divides_the_topics() {
+        assert!(problems(|o| (o.topics, o.stride) = (100, 10)).is_empty());
+        assert_eq!(problems(|o| (o.topics, o.stride) = (100, 30)).len(), 1);
+        assert_eq!(problems(|o| (o.topics, o.stride) = (100, 0)).len(), 1);
+        assert!(problems(|o| o.topics = TOPICS_MAX).is_empty());
+        assert_eq!(problems(|o| o.topics = TOPICS_MAX + 1).len(), 1);
     }
 
     #[test]

@@ -12,7 +12,8 @@ pub(crate) struct Payload {
     pub(crate) kind: Kind,
     pub(crate) lane: Lane,
     pub(crate) client: u32,
-    pub(crate) topic: u16,
+    /// Below 2^24.
+    pub(crate) topic: u32,
     /// Place in the publisher's schedule, from 0.
     pub(crate) slot: u32,
     /// Of a measurement, when it was due: nanoseconds since the run's start. Of a probe, the alias
@@ -41,15 +42,15 @@ impl Payload {
         let mut out = BytesMut::with_capacity(bytes);
         out.put_u32_le(0);
         out.put_u32_le(self.run);
-        out.put_u8(match self.kind {
+        let kind = match self.kind {
             Kind::Probe => 0,
             Kind::Measurement => 1,
-        });
-        out.put_u8(match self.lane {
+        };
+        let lane = match self.lane {
             Lane::Reliable => 0,
-            Lane::Unreliable => 1,
-        });
-        out.put_u16_le(self.topic);
+            Lane::Unreliable => 2,
+        };
+        out.put_u32_le(self.topic << 8 | kind | lane);
         out.put_u32_le(self.client);
         out.put_u32_le(self.slot);
         out.put_u64_le(self.mark);
@@ -73,26 +74,24 @@ impl Payload {
             return Err(Corrupt);
         }
         let (run, rest) = rest.split_first_chunk().ok_or(Corrupt)?;
-        let (kind, rest) = rest.split_first().ok_or(Corrupt)?;
-        let (lane, rest) = rest.split_first().ok_or(Corrupt)?;
-        let (topic, rest) = rest.split_first_chunk().ok_or(Corrupt)?;
+        let (what, rest) = rest.split_first_chunk().ok_or(Corrupt)?;
+        let what = u32::from_le_bytes(*what);
         let (client, rest) = rest.split_first_chunk().ok_or(Corrupt)?;
         let (slot, rest) = rest.split_first_chunk().ok_or(Corrupt)?;
         let (mark, _) = rest.split_first_chunk().ok_or(Corrupt)?;
         Ok(Self {
             run: u32::from_le_bytes(*run),
-            kind: match kind {
+            kind: match what & 1 {
                 0 => Kind::Probe,
-                1 => Kind::Measurement,
-                _ => return Err(Corrupt),
+                _ => Kind::Measurement,
             },
-            lane: match lane {
+            lane: match what & 0xfe {
                 0 => Lane::Reliable,
-                1 => Lane::Unreliable,
+                2 => Lane::Unreliable,
                 _ => return Err(Corrupt),
             },
             client: u32::from_le_bytes(*client),
-            topic: u16::from_le_bytes(*topic),
+            topic: what >> 8,
             slot: u32::from_le_bytes(*slot),
             mark: u64::from_le_bytes(*mark),
         })
@@ -157,8 +156,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn comes_back(client: u32, slot: u32, bytes in 0..200_usize) {
-            let payload = payload(client, slot);
+        fn comes_back(client: u32, slot: u32, topic in 0..1_u32 << 24, bytes in 0..200_usize) {
+            let payload = Payload { topic, ..payload(client, slot) };
             prop_assert_eq!(Payload::decode(&payload.encode(bytes)), Ok(payload));
         }
 

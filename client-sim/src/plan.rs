@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) publishers: u32,
     pub(crate) topics: Vec<Arc<str>>,
     subscribe_per_client: u32,
+    /// From one client's first topic to the next one's: a divisor of the topics.
+    stride: u32,
     /// Between two packets of a publisher.
     interval_ns: u64,
     /// Packets of each publisher; in a closed loop the most that there can be.
@@ -31,7 +33,7 @@ pub(crate) struct Plan {
 }
 
 /// A topic of the plan, by number.
-pub(crate) type TopicId = u16;
+pub(crate) type TopicId = u32;
 
 impl Plan {
     pub(crate) fn new(options: &Options, run: u32) -> Self {
@@ -55,7 +57,8 @@ impl Plan {
                 .unwrap_or(options.clients)
                 .min(options.clients),
             topics: (0..options.topics).map(topic).collect(),
-            subscribe_per_client: u32::from(options.subscribe_per_client.min(options.topics)),
+            subscribe_per_client: options.subscribe_per_client.min(options.topics),
+            stride: options.stride.max(1),
             interval_ns,
             slots: if options.window.is_some() {
                 SLOTS_MAX
@@ -70,20 +73,35 @@ impl Plan {
         }
     }
 
-    /// What a client subscribes to: as many topics as asked for, each client starting one later.
+    /// What a client subscribes to: as many topics as asked for, each client starting one stride
+    /// later.
     pub(crate) fn topics_of(&self, client: u32) -> impl Iterator<Item = TopicId> + use<'_> {
-        (0..self.subscribe_per_client)
-            .map(move |n| (client.wrapping_add(n)) % self.topic_count())
-            .filter_map(|topic| TopicId::try_from(topic).ok())
+        let first = self.first_topic(client);
+        (0..self.subscribe_per_client).map(move |n| first.wrapping_add(n) % self.topic_count())
     }
 
     /// What a publisher publishes to.
     pub(crate) fn topic_of_publisher(&self, publisher: u32) -> TopicId {
-        TopicId::try_from(publisher % self.topic_count()).unwrap_or(0)
+        self.first_topic(publisher)
+    }
+
+    /// The topics that somebody publishes to.
+    pub(crate) fn topics_published(&self) -> impl Iterator<Item = TopicId> + use<'_> {
+        (0..self.publishers.min(self.starts())).map(|publisher| self.first_topic(publisher))
     }
 
     pub(crate) fn topic(&self, topic: TopicId) -> Option<&Arc<str>> {
-        self.topics.get(usize::from(topic))
+        self.topics.get(index(topic))
+    }
+
+    /// Where a client starts: n strides in, counted round.
+    fn first_topic(&self, client: u32) -> TopicId {
+        client % self.starts() * self.stride
+    }
+
+    /// How many topics clients start with.
+    fn starts(&self) -> u32 {
+        (self.topic_count() / self.stride).max(1)
     }
 
     /// How many streams of packets a client can receive.
@@ -105,13 +123,14 @@ impl Plan {
     /// it does not receive that at all.
     pub(crate) fn stream(&self, client: u32, publisher: u32) -> Option<usize> {
         let topics = self.topic_count();
-        let place = (publisher % topics + topics - client % topics) % topics;
+        let (to, from) = (self.first_topic(publisher), self.first_topic(client));
+        let place = (to + topics - from) % topics;
         if place >= self.subscribe_per_client || publisher >= self.publishers || publisher == client
         {
             return None;
         }
         Some(index(
-            place * self.publishers_per_topic() + publisher / topics,
+            place * self.publishers_per_topic() + publisher / self.starts(),
         ))
     }
 
@@ -123,7 +142,11 @@ impl Plan {
             stream / self.publishers_per_topic(),
             stream % self.publishers_per_topic(),
         );
-        let publisher = nth * topics + client.wrapping_add(place) % topics;
+        let topic = self.first_topic(client).wrapping_add(place) % topics;
+        if !topic.is_multiple_of(self.stride) {
+            return None;
+        }
+        let publisher = nth * self.starts() + topic / self.stride;
         self.stream(client, publisher).map(|_| publisher)
     }
 
@@ -153,7 +176,7 @@ impl Plan {
     }
 
     fn publishers_per_topic(&self) -> u32 {
-        self.publishers.div_ceil(self.topic_count()).max(1)
+        self.publishers.div_ceil(self.starts()).max(1)
     }
 }
 
@@ -181,11 +204,22 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn plan(clients: u32, topics: u16, subscribe: u16, publishers: Option<u32>) -> Plan {
+    fn plan(clients: u32, topics: u32, subscribe: u32, publishers: Option<u32>) -> Plan {
+        plan_with_stride(clients, topics, subscribe, publishers, 1)
+    }
+
+    fn plan_with_stride(
+        clients: u32,
+        topics: u32,
+        subscribe: u32,
+        publishers: Option<u32>,
+        stride: u32,
+    ) -> Plan {
         let options = Options {
             clients,
             topics,
             subscribe_per_client: subscribe,
+            stride,
             publishers,
             rate: 10.0,
             duration: Duration::from_secs(2),
@@ -197,17 +231,20 @@ mod tests {
     #[test]
     fn streams_are_those_of_the_topics_subscribed() {
         let shapes = [
-            (5, 1, 1, None),
-            (7, 3, 2, None),
-            (7, 3, 3, Some(4)),
-            (4, 9, 2, None),
-            (3, 2, 1, Some(0)),
+            (5, 1, 1, None, 1),
+            (7, 3, 2, None, 1),
+            (7, 3, 3, Some(4), 1),
+            (4, 9, 2, None, 1),
+            (3, 2, 1, Some(0), 1),
+            (7, 20, 6, None, 5),
+            (9, 12, 5, Some(8), 4),
+            (3, 8, 2, None, 8),
         ];
-        for (clients, topics, subscribe, publishers) in shapes {
-            let plan = plan(clients, topics, subscribe, publishers);
+        for (clients, topics, subscribe, publishers, stride) in shapes {
+            let plan = plan_with_stride(clients, topics, subscribe, publishers, stride);
             for client in 0..clients {
                 let wanted: BTreeSet<TopicId> = plan.topics_of(client).collect();
-                assert_eq!(wanted.len(), usize::from(subscribe));
+                assert_eq!(wanted.len(), index(subscribe));
                 let mut places = BTreeSet::new();
                 for publisher in 0..clients {
                     let due = publisher < plan.publishers
@@ -224,6 +261,20 @@ mod tests {
                 }
                 assert_eq!(plan.streams_of(client), places.len());
             }
+        }
+    }
+
+    #[test]
+    fn strides_spread_clients_over_many_topics() {
+        // One topic more than the stride: each client hears the next one's first topic as well.
+        let plan = plan_with_stride(100, 10_000, 101, None, 100);
+        let covered: BTreeSet<TopicId> = (0..100).flat_map(|n| plan.topics_of(n)).collect();
+        assert_eq!(covered.len(), 10_000);
+        let published: BTreeSet<TopicId> = plan.topics_published().collect();
+        assert_eq!(published.len(), 100);
+        for publisher in 0..100 {
+            let hear = (0..100).filter(|client| plan.stream(*client, publisher).is_some());
+            assert_eq!(hear.collect::<Vec<_>>(), [(publisher + 99) % 100]);
         }
     }
 

@@ -109,13 +109,13 @@ impl Tally {
 
     pub(crate) fn subscribers(&self, topic: TopicId) -> u64 {
         self.subscribers
-            .get(usize::from(topic))
+            .get(index(topic))
             .map_or(0, |count| count.load(Relaxed))
     }
 
     pub(crate) fn change_subscribers(&self, topics: impl Iterator<Item = TopicId>, more: bool) {
         for topic in topics {
-            if let Some(count) = self.subscribers.get(usize::from(topic)) {
+            if let Some(count) = self.subscribers.get(index(topic)) {
                 change(count, more);
             }
         }
@@ -202,6 +202,10 @@ impl Tally {
 
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
+}
+
+fn index(topic: TopicId) -> usize {
+    usize::try_from(topic).unwrap_or(usize::MAX)
 }
 
 pub(crate) fn change(count: &AtomicU64, more: bool) {

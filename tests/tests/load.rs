@@ -73,6 +73,21 @@ async fn each_topic_has_its_own_subscribers() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_stride_spreads_the_clients_over_more_topics() -> Result<()> {
+    let cluster = Cluster::start(2).await?;
+    let report = run(Options {
+        topics: 100,
+        stride: 10,
+        subscribe_per_client: 11,
+        ..options(&cluster)?
+    })
+    .await?;
+    // Each client hears the next one's first topic, beside its own.
+    ensure_clean(&report, 10 * 20)?;
+    cluster.stop().await
+}
+
+#[tokio::test]
 async fn in_a_closed_loop_a_publisher_waits_for_everybody() -> Result<()> {
     let cluster = Cluster::start(1).await?;
     let report = run(Options {
