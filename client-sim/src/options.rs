@@ -96,24 +96,7 @@ impl Options {
             }
         };
         check(self.clients > 0, "clients: expected at least 1".into());
-        check(
-            (1..=TOPICS_MAX).contains(&self.topics),
-            format!("topics: expected 1 to {TOPICS_MAX}, got {}", self.topics),
-        );
-        check(
-            self.stride > 0 && self.topics.is_multiple_of(self.stride),
-            format!(
-                "stride: expected a divisor of {} (the topics), got {}",
-                self.topics, self.stride
-            ),
-        );
-        check(
-            (1..=self.topics).contains(&self.subscribe_per_client),
-            format!(
-                "subscribe-per-client: expected 1 to {} (the topics), got {}",
-                self.topics, self.subscribe_per_client
-            ),
-        );
+        self.check_topics(&mut check);
         let publishers = self.publishers.unwrap_or(self.clients);
         check(
             publishers <= self.clients,
@@ -161,6 +144,27 @@ impl Options {
             ),
         );
         problems
+    }
+
+    fn check_topics(&self, check: &mut impl FnMut(bool, String)) {
+        check(
+            (1..=TOPICS_MAX).contains(&self.topics),
+            format!("topics: expected 1 to {TOPICS_MAX}, got {}", self.topics),
+        );
+        check(
+            self.stride > 0 && self.topics.is_multiple_of(self.stride),
+            format!(
+                "stride: expected a divisor of {} (the topics), got {}",
+                self.topics, self.stride
+            ),
+        );
+        check(
+            (1..=self.topics).contains(&self.subscribe_per_client),
+            format!(
+                "subscribe-per-client: expected 1 to {} (the topics), got {}",
+                self.topics, self.subscribe_per_client
+            ),
+        );
     }
 }
 
