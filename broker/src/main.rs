@@ -1,11 +1,17 @@
-//! The operator's binary: a whole local cluster in one process, or one of its servers.
+//! The operator's binary: a whole local cluster in one process, one of its servers, or a client that
+//! publishes or listens.
 
+mod access;
 mod bots;
 mod dev;
 mod pages;
+mod publish;
+mod show;
+mod subscribe;
 
 use std::process::ExitCode;
 
+use access::BAD_USAGE;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -27,6 +33,10 @@ enum Task {
     Coordinator(coordinator::cli::Args),
     /// Runs a communication server.
     Commserver(commserver::cli::Args),
+    /// Publishes to a topic, and ends when the server has it.
+    Pub(publish::Args),
+    /// Listens to topics, and prints what comes.
+    Sub(subscribe::Args),
 }
 
 fn main() -> ExitCode {
@@ -47,11 +57,10 @@ fn main() -> ExitCode {
         Task::Dev(args) => dev::main(&args),
         Task::Coordinator(args) => coordinator::cli::run(&args),
         Task::Commserver(args) => commserver::cli::main(args),
+        Task::Pub(args) => access::run(publish::COMMAND, publish::run(args)),
+        Task::Sub(args) => access::run(subscribe::COMMAND, subscribe::run(args)),
     }
 }
-
-/// `EX_USAGE` of sysexits.h: as for every bad configuration.
-const BAD_USAGE: u8 = 64;
 
 #[cfg(test)]
 mod tests {
