@@ -154,6 +154,7 @@ impl Session {
         if let Signalling::Welcomed { since, .. } = self.signalling {
             self.forgive(now, since);
         }
+        self.stats.redials += 1;
         self.retry(now, Reason::TransportClosed, Duration::ZERO);
     }
 
@@ -314,6 +315,7 @@ impl Session {
             return;
         };
         self.timers.stop(Timer::Welcome);
+        self.stats.welcomes += 1;
         self.keep_resume_token(&welcome.resume_token);
         self.signalling = Signalling::Welcomed {
             socket,

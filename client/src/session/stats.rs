@@ -5,6 +5,10 @@
 pub struct Stats {
     /// Signalling sockets asked for.
     pub dials: u64,
+    /// WELCOMEs: the coordinator took us in, whatever became of it.
+    pub welcomes: u64,
+    /// Signalling sockets left because the server had news of their end.
+    pub redials: u64,
     /// Times that the owner had no token for us, or none in time.
     pub tokens_missed: u64,
     /// CONNECTs sent.

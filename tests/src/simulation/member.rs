@@ -240,6 +240,7 @@ impl World {
         let dropped = stats.dropped;
         for (what, count) in [
             ("misses a token", stats.tokens_missed),
+            ("redials on news", stats.redials),
             ("fails to connect", stats.attempts_failed),
             ("is disconnected", stats.disconnects),
             ("moves", stats.moves),
