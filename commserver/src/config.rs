@@ -10,7 +10,7 @@ use std::{
 use auth::{Authenticator, ClusterSecret, Role};
 use commserver_core::{Limits, Timings};
 use http::Uri;
-use shard::{Impair, PeerConfig, outbox};
+use shard::{Impair, PeerConfig, budget, outbox};
 
 /// Everything that a commserver needs to know.
 #[derive(Debug, Clone)]
@@ -131,6 +131,10 @@ pub struct Rtc {
     pub unreliable: outbox::Config,
     /// How many times those two a link holds: it carries what many clients publish.
     pub link_outbox_times: usize,
+    /// What a client may send on its reliable lane; links are exempt.
+    pub reliable_budget: budget::Config,
+    /// What a client may send on its unreliable lane.
+    pub unreliable_budget: budget::Config,
     /// Settings of every peer's engine.
     pub peer: PeerConfig,
     /// Answer connectivity checks without making any, as a server with a known address may.
@@ -149,6 +153,8 @@ impl Default for Rtc {
             reliable: outbox::Config::RELIABLE,
             unreliable: outbox::Config::UNRELIABLE,
             link_outbox_times: 16,
+            reliable_budget: budget::Config::GENEROUS,
+            unreliable_budget: budget::Config::GENEROUS,
             peer: PeerConfig::default(),
             ice_lite: true,
             socket_buffer_bytes: 4 * 1024 * 1024,

@@ -16,7 +16,10 @@ use auth::{AllowAll, Authenticator, ClusterSecret, SharedSecret, secret};
 use http::Uri;
 use proto::region::{REGION_BYTES_MAX, is_region};
 use settings::{Effective, Problems, Settings, Value};
-use shard::outbox::{self, Policy};
+use shard::{
+    budget,
+    outbox::{self, Policy},
+};
 
 use crate::{Authentication, Compat, Config, Limits, Rtc, Timings, Uplink, cli::Args};
 
@@ -280,7 +283,27 @@ fn rtc(settings: &mut Settings) -> Rtc {
         ..unreliable
     };
     rtc.link_outbox_times = count(settings, "outbox.link_times", rtc.link_outbox_times);
+    budgets(settings, &mut rtc);
     rtc
+}
+
+/// 0 is no limit.
+fn budgets(settings: &mut Settings, rtc: &mut Rtc) {
+    let (reliable, unreliable) = (rtc.reliable_budget, rtc.unreliable_budget);
+    let mut rate = |key, default| settings.take(key, default);
+    rtc.reliable_budget = budget::Config {
+        packets_per_s: rate("limits.reliable_packets_per_s", reliable.packets_per_s),
+        bytes_per_s: rate("limits.reliable_bytes_per_s", reliable.bytes_per_s),
+        ..reliable
+    };
+    rtc.unreliable_budget = budget::Config {
+        packets_per_s: rate("limits.unreliable_packets_per_s", unreliable.packets_per_s),
+        bytes_per_s: rate("limits.unreliable_bytes_per_s", unreliable.bytes_per_s),
+        ..unreliable
+    };
+    let burst = settings.take_within("limits.rate_burst", reliable.burst, BURSTS);
+    rtc.reliable_budget.burst = burst;
+    rtc.unreliable_budget.burst = burst;
 }
 
 fn uplink(settings: &mut Settings) -> Uplink {
@@ -330,6 +353,9 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)
 
 /// A day is for ever here.
 const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+
+/// Shorter ones are below what a busy server's turns take.
+const BURSTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(1);
 
 /// Whether a server of this role is a hub.
 const ROLES: [(&str, bool); 2] = [("server", false), ("hub", true)];

@@ -173,7 +173,7 @@ impl Hub {
                 peers,
             ),
             Output::Prove { peer, pair } => {
-                self.give_room(peer, peers);
+                self.give_room(now, peer, peers);
                 let link = self.link(peer, pair, Side::Dialer, peers);
                 let proof = link.map(|link| self.secret.link_proof(Side::Dialer, &link));
                 let body = Bytes::from_owner(proof.unwrap_or_default());
@@ -231,7 +231,7 @@ impl Hub {
         } = question;
         let role = to::auth_role(role);
         if role.is_server() {
-            self.give_room(peer, peers);
+            self.give_room(now, peer, peers);
         }
         let link = self.link(peer, pair, Side::Acceptor, peers);
         let request = link.map(|link| Request {
@@ -260,9 +260,11 @@ impl Hub {
         }
     }
 
-    /// For a peer that is about to become a link.
-    fn give_room(&self, peer: PeerId, peers: &mut Peers) {
+    /// For a peer that is about to become a link: it stands for many clients, each of which has its
+    /// own budget.
+    fn give_room(&self, now: Instant, peer: PeerId, peers: &mut Peers) {
         if let Some(key) = self.seats.key(peer) {
+            peers.exempt(now, key);
             peers.scale_outboxes(key, self.transport.link_outbox_times);
         }
     }

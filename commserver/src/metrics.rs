@@ -210,7 +210,7 @@ fn prefixed(name: &str) -> String {
 /// Name, help, and where the value is.
 type Counted<T> = (&'static str, &'static str, fn(&T) -> &shard::Counter);
 
-const SHARD_COUNTERS: [Counted<shard::Stats>; 14] = [
+const SHARD_COUNTERS: [Counted<shard::Stats>; 15] = [
     ("shard_passes", "Turns of the loop", |s| &s.passes),
     ("shard_passes_cut", "Turns that stopped at a bound", |s| {
         &s.passes_cut
@@ -238,6 +238,11 @@ const SHARD_COUNTERS: [Counted<shard::Stats>; 14] = [
     ("slow_consumers", "Peers found to be slow", |s| {
         &s.slow_consumers
     }),
+    (
+        "rate_pauses",
+        "Times that a fast sender was left unread",
+        |s| &s.rate_pauses,
+    ),
     ("rebinds", "Addresses that moved to another peer", |s| {
         &s.rebinds
     }),

@@ -346,6 +346,8 @@ fn shard_config(config: &Config) -> Result<shard::Config, BindError> {
         peers_max,
         reliable: rtc.reliable,
         unreliable: rtc.unreliable,
+        reliable_budget: rtc.reliable_budget,
+        unreliable_budget: rtc.unreliable_budget,
         peer: rtc.peer,
         commands_max: rtc.commands_max,
         impair: rtc.impair,

@@ -105,7 +105,12 @@ fn the_other_lane_and_the_other_direction_go_on() {
 fn a_shut_window_ends_nobody() {
     let mut pair = Pair::connected(3, LOSSLESS);
     pause(&mut pair, Lane::Reliable, true);
-    let next = send_for(&mut pair, Duration::from_secs(10), 1000, 0);
+    let mut next = send_for(&mut pair, Duration::from_secs(10), 1000, 0);
+    // Its probes are taken in until no more is held.
+    for _ in 0..100 {
+        pair.run_for(Duration::from_secs(10));
+        next = send_for(&mut pair, Duration::from_millis(50), 1000, next);
+    }
     let sent = pair.told.each_ref().map(|told| told.sent_datagrams);
     pair.run_for(Duration::from_secs(3 * 3600));
     for (told, sent) in pair.told.iter().zip(sent) {

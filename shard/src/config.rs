@@ -7,7 +7,7 @@ use std::{
 
 use rtc_peer::{Certificate, DtlsRole};
 
-use crate::{impair::Impair, outbox};
+use crate::{budget, impair::Impair, outbox};
 
 /// What a shard is bound with. Nothing is read after [`crate::Shard::bind`].
 #[derive(Debug, Clone)]
@@ -26,6 +26,11 @@ pub struct Config {
     pub reliable: outbox::Config,
     /// Outbox of every peer's unreliable lane.
     pub unreliable: outbox::Config,
+    /// What every peer may send on its reliable lane. More is left unread until it may pass, which
+    /// slows the peer down.
+    pub reliable_budget: budget::Config,
+    /// What every peer may send on its unreliable lane. More is dropped.
+    pub unreliable_budget: budget::Config,
     /// Settings of every peer's engine.
     pub peer: PeerConfig,
     /// Most commands that wait; [`crate::Handle::try_send`] refuses one more.
@@ -44,7 +49,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// A server's defaults on a port that the system chooses on the loopback interface.
+    /// A server's defaults on a port that the system chooses on the loopback interface, without
+    /// budgets.
     #[must_use]
     pub fn new(certificate: Certificate, seed: u64) -> Self {
         Self {
@@ -54,6 +60,8 @@ impl Config {
             peers_max: 4096,
             reliable: outbox::Config::RELIABLE,
             unreliable: outbox::Config::UNRELIABLE,
+            reliable_budget: budget::Config::NONE,
+            unreliable_budget: budget::Config::NONE,
             peer: PeerConfig::default(),
             commands_max: 1024,
             impair: None,

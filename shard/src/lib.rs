@@ -10,6 +10,7 @@
 //! least one that it shares only with clients of other servers.
 
 mod batch;
+pub mod budget;
 mod config;
 mod deadlines;
 mod demux;

@@ -186,6 +186,14 @@ impl Peers {
         }
     }
 
+    /// Lifts the budgets of a peer: for one that stands for many, as a server does for its clients.
+    pub fn exempt(&mut self, now: Instant, key: PeerKey) {
+        if let Some((index, seat)) = self.seats.find(key) {
+            seat.exempt(now);
+            self.touch(index);
+        }
+    }
+
     /// Bytes that wait for a peer on a lane: in its outbox and in its engine.
     #[must_use]
     pub fn waiting_bytes(&self, key: PeerKey, lane: Lane) -> usize {

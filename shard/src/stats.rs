@@ -77,6 +77,8 @@ pub enum DropReason {
     SctpRefused,
     /// At a peer: a packet on a channel that is no lane, or of an unknown type.
     UnknownChannel,
+    /// Packet in, unreliable: over what the peer may send.
+    RateLimited,
     /// Packet out: the peer is gone.
     PeerGone,
     /// Packet out: the lane is not open yet.
@@ -95,7 +97,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::UnknownProtocol,
         Self::UnknownAddress,
         Self::UnknownUser,
@@ -114,6 +116,7 @@ impl DropReason {
         Self::BadSignal,
         Self::SctpRefused,
         Self::UnknownChannel,
+        Self::RateLimited,
         Self::PeerGone,
         Self::LaneNotOpen,
         Self::TooLarge,
@@ -145,6 +148,7 @@ impl DropReason {
             Self::BadSignal => "bad_signal",
             Self::SctpRefused => "sctp_refused",
             Self::UnknownChannel => "unknown_channel",
+            Self::RateLimited => "rate_limited",
             Self::PeerGone => "peer_gone",
             Self::LaneNotOpen => "lane_not_open",
             Self::TooLarge => "too_large",
@@ -202,6 +206,8 @@ pub struct Stats {
     pub peers_refused: Counter,
     /// Peers found to be slow consumers.
     pub slow_consumers: Counter,
+    /// Times that a reliable lane was left unread because its peer sent more than it may.
+    pub rate_pauses: Counter,
     /// Times a valid check moved an address from one peer to another.
     pub rebinds: Counter,
     /// Gauge: receive buffer that the system granted, bytes.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::setup::Setup;
 use crate::PATIENCE;
+use crate::metrics::Metrics;
 
 /// A running cluster. Dropping it stops it, without waiting.
 #[derive(Debug)]
@@ -247,6 +248,14 @@ impl Commserver {
     #[must_use]
     pub fn stats(&self) -> commserver_core::Stats {
         self.status.stats()
+    }
+
+    /// What its metrics page says, the transport's counters among it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        Metrics::scrape(self.admin_addr).await
     }
 
     /// What the coordinator calls it now.

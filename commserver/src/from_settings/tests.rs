@@ -141,6 +141,31 @@ fn durations_are_above_nothing_and_at_most_a_day() {
 }
 
 #[test]
+fn a_rate_of_nothing_is_no_limit_and_a_burst_has_bounds() {
+    let file = "[limits]\nreliable_packets_per_s = 0\nreliable_bytes_per_s = 1\n\
+                unreliable_packets_per_s = 2\nunreliable_bytes_per_s = 3\nrate_burst = '1s'";
+    let config = load_with(&good(), file, &[CLUSTER]).config;
+    let rtc = config.expect("a configuration").rtc;
+    let budget = |packets_per_s, bytes_per_s| budget::Config {
+        packets_per_s,
+        bytes_per_s,
+        burst: Duration::from_secs(1),
+    };
+    assert_eq!(rtc.reliable_budget, budget(0, 1));
+    assert_eq!(rtc.unreliable_budget, budget(2, 3));
+    for (burst, good_burst) in [
+        ("99ms", false),
+        ("100ms", true),
+        ("1m", true),
+        ("61s", false),
+    ] {
+        let file = format!("limits.rate_burst = '{burst}'");
+        let config = load_with(&good(), &file, &[CLUSTER]).config;
+        assert_eq!(config.is_ok(), good_burst, "{burst}");
+    }
+}
+
+#[test]
 fn all_problems_at_once() {
     let args = Args {
         rtc_listen: Some("here".into()),

@@ -113,11 +113,11 @@ impl Guard {
         Verdict::Pass
     }
 
-    /// Not too far ahead of what we have acknowledged; behind is harmless.
+    /// Not too far ahead of what came in sequence; behind is harmless.
     fn is_in_window(&self, tsn: Option<u32>) -> bool {
         match (self.acknowledged, tsn) {
-            (Some(acknowledged), Some(tsn)) => {
-                let ahead = tsn.wrapping_sub(acknowledged);
+            (Some(_), Some(tsn)) => {
+                let ahead = tsn.wrapping_sub(self.contiguous);
                 ahead <= TSN_WINDOW || ahead > u32::MAX / 2
             }
             _ => false,
@@ -157,6 +157,7 @@ impl Guard {
             // The chunks share the packet's memory: the last one lets go of it.
             self.ahead.add(self.contiguous.wrapping_add(distance), cost);
         }
+        self.ahead.release(self.contiguous, contiguous);
         self.contiguous = contiguous;
         self.fragments += fragments;
         self.passed = passed;
@@ -188,7 +189,7 @@ impl Guard {
         if let (Some(tsn), Some(window)) = (chunk.u32_at(0), chunk.u32_at(4)) {
             let gaps = chunk.value.get(8..10).is_some_and(|count| count != [0, 0]);
             if gaps {
-                self.ahead.release(self.acknowledged, tsn);
+                self.ahead.release(self.contiguous, tsn);
             } else {
                 self.ahead.clear();
                 if window >= super::RECEIVE_BUFFER_BYTES {
@@ -211,7 +212,7 @@ fn is_sack(chunk: &Option<Chunk<'_>>) -> bool {
 
 /// What the association holds of data that did not come in sequence: as long as something before it
 /// is missing, even what was read stays in its tables. In steps of [`STEP_TSNS`], from above: what a step
-/// cost is let go of when all of it is acknowledged.
+/// cost is let go of when the sequence has passed it.
 #[derive(Debug)]
 struct Ahead {
     /// By step, wrapping round.
@@ -236,12 +237,12 @@ impl Ahead {
         }
     }
 
-    /// Everything up to the TSN is acknowledged now.
-    fn release(&mut self, before: Option<u32>, acknowledged: u32) {
-        let Some(before) = before else {
+    /// Everything up to a TSN came in sequence, which was so up to another before.
+    fn release(&mut self, before: u32, contiguous: u32) {
+        if self.total == 0 || contiguous.wrapping_sub(before) > u32::MAX / 2 {
             return;
-        };
-        let steps = acknowledged.wrapping_sub(before - before % STEP_TSNS) / STEP_TSNS;
+        }
+        let steps = contiguous.wrapping_sub(before - before % STEP_TSNS) / STEP_TSNS;
         // More steps than there are: a skip over all of them.
         if usize::try_from(steps).is_ok_and(|steps| steps < STEPS) {
             for step in 0..steps {
@@ -290,7 +291,7 @@ fn gaps_ascend(sack: &[u8]) -> bool {
         })
 }
 
-/// How far ahead of what we have acknowledged a chunk may be.
+/// How far ahead of what came in sequence a chunk may be.
 const TSN_WINDOW: u32 = 4032;
 /// So many TSNs are accounted together.
 const STEP_TSNS: u32 = 64;

@@ -378,7 +378,7 @@ fn a_sender_that_met_a_shut_window_goes_on_when_it_is_told() {
 
 #[test]
 fn an_owner_that_holds_too_much_gets_no_more_and_the_sender_is_told_why() {
-    for (held, taken) in [(512 * 1024 - 1, true), (512 * 1024, false)] {
+    for (held, taken) in [(HELD_BYTES_MAX - 1, true), (HELD_BYTES_MAX, false)] {
         let mut duo = Duo::new();
         duo.next_tsn();
         let tsn = duo.next_tsn();

@@ -80,9 +80,9 @@ impl Window {
     }
 }
 
-/// What an owner may hold. More than the window: data that is small against what it takes to hold
-/// it overshoots it.
-pub(crate) const HELD_BYTES_MAX: usize = 512 * 1024;
+/// What an owner may hold. More than the window: a whole window of packets of 50 bytes takes three
+/// times as much to hold, and may arrive before the owner has looked once.
+pub(crate) const HELD_BYTES_MAX: usize = 768 * 1024;
 /// A sender with less than this may be waiting for more.
 const NARROW: u32 = super::RECEIVE_BUFFER_BYTES / 2;
 /// Worth a datagram of its own.

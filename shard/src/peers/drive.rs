@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use rtc_peer::{Input, Lane, Output, SendError};
 
-use super::{Peers, seats::lane_config};
+use super::{
+    Peers,
+    seats::{Admission, lane_config},
+};
 use crate::{
     batch::Batch,
     demux::{Bound, Destination, Path},
@@ -62,6 +65,7 @@ impl Peers {
         let key = self.seats.key(index);
         if let Some(seat) = self.seats.at(index) {
             seat.peer.handle_input(now, Input::Tick);
+            seat.end_pause(now);
             for lane in Lane::ALL {
                 let config = lane_config(&self.config, lane);
                 if seat.lane(lane).1.check_grace(now, config) {
@@ -169,6 +173,14 @@ impl Peers {
                 Output::Signal(signal) => return Some(Event::Signal { peer, signal }),
                 Output::LaneOpen(lane) => return Some(Event::LaneOpen { peer, lane }),
                 Output::Packet { lane, bytes } => {
+                    match seat.admit(now, lane, bytes.len(), &self.config) {
+                        Admission::Passes => {}
+                        Admission::Last => self.stats.rate_pauses.add(1),
+                        Admission::Dropped => {
+                            self.stats.count_drop(DropReason::RateLimited);
+                            continue;
+                        }
+                    }
                     let stats = self.stats.lane(lane);
                     stats.packets_in.add(1);
                     stats.bytes_in.add(count(bytes.len()));

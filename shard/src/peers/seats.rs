@@ -1,11 +1,16 @@
 //! Where the peers of a shard sit: slots that are used again, with a generation that makes the keys
 //! of earlier occupants stale, and what the shard keeps beside each engine.
 
-use std::{collections::VecDeque, fmt, time::Instant};
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use rtc_peer::{Lane, Output, Peer, Transmit};
 
 use crate::{
+    budget::Budget,
     config::Config,
     outbox::{self, Outbox},
     stats::{DropReason, Stats},
@@ -107,11 +112,33 @@ impl Seats {
     }
 }
 
+/// What a peer may still send.
+#[derive(Debug, Default)]
+struct Budgets {
+    reliable: Budget,
+    unreliable: Budget,
+    /// It may send what it likes.
+    exempt: bool,
+    /// Until then its reliable lane is left unread.
+    paused_until: Option<Instant>,
+}
+
+/// What becomes of a packet that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    Passes,
+    /// It passes, and was the last for now.
+    Last,
+    /// It is over the budget.
+    Dropped,
+}
+
 /// A peer and what the shard keeps about it.
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) peer: Peer,
     outboxes: [Outbox; 2],
+    budgets: Budgets,
     /// It stands in the list of those to be polled for events.
     pub(super) unpolled: bool,
     /// It stands in the list of those to be flushed.
@@ -133,6 +160,7 @@ impl Seat {
         Self {
             peer,
             outboxes: Default::default(),
+            budgets: Budgets::default(),
             unpolled: false,
             unflushed: false,
             closing: false,
@@ -218,11 +246,64 @@ impl Seat {
         }
     }
 
-    /// When it wants to be woken: by its engine, or because an outbox's grace ends.
+    /// Charges a packet that came to the lane's budget. When that leaves nothing on the reliable
+    /// lane, the lane is left unread from here on.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        lane: Lane,
+        bytes: usize,
+        config: &Config,
+    ) -> Admission {
+        if self.budgets.exempt {
+            return Admission::Passes;
+        }
+        match lane {
+            Lane::Unreliable => {
+                let (budget, config) = (&mut self.budgets.unreliable, &config.unreliable_budget);
+                if !budget.allows(now, config) {
+                    return Admission::Dropped;
+                }
+                budget.take(now, bytes, config);
+                Admission::Passes
+            }
+            Lane::Reliable => {
+                let (budget, config) = (&mut self.budgets.reliable, &config.reliable_budget);
+                budget.take(now, bytes, config);
+                let next = budget.next(config).filter(|next| *next > now);
+                if let Some(next) = next
+                    && self.budgets.paused_until.is_none()
+                    && !self.closing
+                {
+                    self.budgets.paused_until = Some(next.max(now + PAUSE_MIN));
+                    self.peer.set_paused(now, Lane::Reliable, true);
+                    return Admission::Last;
+                }
+                Admission::Passes
+            }
+        }
+    }
+
+    /// Reads its reliable lane again if it is time.
+    pub(super) fn end_pause(&mut self, now: Instant) {
+        if self.budgets.paused_until.is_some_and(|until| until <= now) {
+            self.budgets.paused_until = None;
+            self.peer.set_paused(now, Lane::Reliable, false);
+        }
+    }
+
+    /// From now on it may send what it likes.
+    pub(super) fn exempt(&mut self, now: Instant) {
+        self.budgets.exempt = true;
+        self.budgets.paused_until = None;
+        self.peer.set_paused(now, Lane::Reliable, false);
+    }
+
+    /// When it wants to be woken: by its engine, because an outbox's grace ends, or to be read.
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         let graces = Lane::ALL.map(|lane| self.outbox(lane).deadline(lane_config(config, lane)));
-        let engine = self.peer.next_deadline();
-        graces.into_iter().chain([engine]).flatten().min()
+        let others = [self.peer.next_deadline(), self.budgets.paused_until];
+        graces.into_iter().chain(others).flatten().min()
     }
 }
 
@@ -232,6 +313,9 @@ pub(super) fn lane_config(config: &Config, lane: Lane) -> &outbox::Config {
         Lane::Unreliable => &config.unreliable,
     }
 }
+
+/// Shortest pause: below it a peer at its limit would wake the shard for every packet.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// How many reasons of its own an engine has to drop something.
 const ENGINE_DROPS: usize = 9;

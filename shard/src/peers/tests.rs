@@ -9,6 +9,7 @@ use rtc_peer::{Certificate, CloseReason, SignalKind};
 use super::*;
 use crate::{batch::Batch, handler::Event, socket::Datagram};
 
+mod budgets;
 mod network;
 mod silence;
 
