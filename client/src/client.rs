@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use proto::{Lane, Reason};
+use secrecy::SecretString;
 use tokio::{
     sync::{oneshot, watch},
     time::timeout,
@@ -21,8 +22,8 @@ use crate::{
     endpoint::{ConnectError, Endpoint},
     events::{self, Events, EventsConfig},
     session::{
-        Event, PublishError, Published, RequestError, RequestId, RequestRefused, Session, State,
-        Stats,
+        Event, PublishError, Published, RequestError, RequestId, RequestRefused, Secret, Session,
+        State, Stats,
     },
 };
 
@@ -78,10 +79,11 @@ pub(crate) struct Shared {
     numbers: Mutex<Numbers>,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Numbers {
     rtt: Option<Duration>,
     stats: Stats,
+    resume: Option<Secret>,
 }
 
 impl Client {
@@ -201,6 +203,16 @@ impl Client {
             State::Connected { alias, .. } => Some(alias),
             _ => None,
         }
+    }
+
+    /// What brings a later client back under our alias, in this process or the next, by
+    /// [`Config::with_resume_token`]: a secret, to be kept like one. It is another one after each
+    /// dial; the coordinator says how long it is good for, by default for a week.
+    #[must_use]
+    pub fn resume_token(&self) -> Option<SecretString> {
+        let numbers = self.inner.shared.numbers.lock();
+        let token = numbers.resume.as_ref()?.expose().to_vec();
+        String::from_utf8(token).ok().map(SecretString::from)
     }
 
     /// The round trip to the server, as last measured on the reliable lane.
@@ -332,6 +344,7 @@ impl App for Desk {
         *self.shared.numbers.lock() = Numbers {
             rtt: session.rtt(),
             stats: *session.stats(),
+            resume: session.resume_token().cloned(),
         };
     }
 }

@@ -7,7 +7,7 @@ use shard::{Impair, rtc_peer::Certificate};
 use url::Url;
 
 use crate::{
-    credentials::{Credentials, TokenProvider},
+    credentials::{Credentials, TokenProvider, secret},
     events::EventsConfig,
     session::{self, BackoffConfig, Offline},
     signalling::{self, Timeouts},
@@ -20,6 +20,9 @@ pub struct Config {
     pub coordinator: Url,
     /// Who we are.
     pub credentials: Credentials,
+    /// What [`crate::Client::resume_token`] gave to a client before this one, to come back under its
+    /// alias. One that is not good any more costs the alias, nothing else.
+    pub resume: Option<Arc<SecretString>>,
     /// Where we are: the coordinator may prefer servers of the same region. Names are as
     /// [`proto::region::is_region`] says.
     pub region: Option<String>,
@@ -47,6 +50,7 @@ impl Config {
         Self {
             coordinator,
             credentials: Credentials::None,
+            resume: None,
             region: None,
             offline: session.offline,
             events: EventsConfig::default(),
@@ -98,6 +102,14 @@ impl Config {
         self
     }
 
+    /// The same, coming back under the alias of a client before this one: see
+    /// [`crate::Client::resume_token`].
+    #[must_use]
+    pub fn with_resume_token(mut self, token: impl Into<SecretString>) -> Self {
+        self.resume = Some(Arc::new(token.into()));
+        self
+    }
+
     /// The same in a region.
     #[must_use]
     pub fn with_region(mut self, region: impl Into<String>) -> Self {
@@ -108,6 +120,7 @@ impl Config {
     pub(crate) fn session(&self, seed: u64) -> session::Config {
         session::Config {
             token: self.credentials.source(),
+            resume: self.resume.as_deref().map(secret),
             seed,
             connect_timeout: self.connect_timeout,
             ping_interval: self.ping_interval,

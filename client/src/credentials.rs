@@ -117,7 +117,8 @@ pub(crate) async fn run<T, F>(
     }
 }
 
-fn secret(token: &SecretString) -> Secret {
+/// For the session, which shows it to whom it is meant for.
+pub(crate) fn secret(token: &SecretString) -> Secret {
     Secret::new(token.expose_secret().as_bytes().to_vec())
 }
 

@@ -120,7 +120,6 @@ impl Session {
             backoff: Backoff::new(config.backoff),
             tokens: Tokens::new(config.token.clone()),
             signalling: Signalling::Down,
-            resume: None,
             servers: Servers::default(),
             link: None,
             heard: now,
@@ -130,8 +129,12 @@ impl Session {
             outputs: VecDeque::new(),
             stopped: None,
             stats: Stats::default(),
+            resume: None,
             config,
         };
+        if let Some(token) = session.config.resume.take() {
+            session.resume = session.check_resume_token(token);
+        }
         session.dial(now);
         session
     }
@@ -174,6 +177,12 @@ impl Session {
     #[must_use]
     pub const fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// What brings a later session back under our alias, for as long as the coordinator says.
+    #[must_use]
+    pub const fn resume_token(&self) -> Option<&Secret> {
+        self.resume.as_ref()
     }
 
     /// Where the session is.

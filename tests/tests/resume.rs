@@ -110,6 +110,31 @@ async fn without_a_coordinator_and_a_server_the_alias_is_still_kept() -> Result<
 }
 
 #[tokio::test]
+async fn a_later_client_comes_back_under_the_alias_of_an_earlier_one() -> Result<()> {
+    let cluster = Cluster::start(1).await?;
+    let ann = Member::join(&cluster.url()).await?;
+    let alias = ann.alias();
+    let token = ann.client.resume_token().context("no resume token")?;
+    ann.client.close().await;
+    let config = member::config(&cluster.url())?.with_resume_token(token);
+    let mut ann = Member::join_as(&config).await?;
+    ensure!(ann.alias() == alias);
+
+    // Two under one alias are one too many: the elder gets another.
+    let younger = Member::join_as(&config).await?;
+    ensure!(younger.alias() == alias);
+    let left = ann.expect().await?;
+    let reason = Reason::Replaced;
+    ensure!(left == Event::Disconnected { reason }, "{left:?}");
+    ann.connected().await?;
+    ensure!(ann.alias() != alias);
+    // And both stay.
+    ann.settle().await?;
+    ensure!(younger.alias() == alias && younger.client.stats().connects == 1);
+    cluster.stop().await
+}
+
+#[tokio::test]
 async fn a_token_provider_is_asked_whenever_it_dials() -> Result<()> {
     let setup = Setup {
         clients: Arc::new(SharedSecret::new(&SECRET.into())),

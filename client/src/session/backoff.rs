@@ -1,4 +1,6 @@
-//! The wait before the next try: capped, exponential, jittered.
+//! The wait before the next try: capped, exponential, jittered. The commserver's core has one of its
+//! own: neither may import the other, and a crate for three lines of arithmetic would cost more than
+//! it saves.
 
 use std::time::Duration;
 

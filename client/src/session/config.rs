@@ -13,6 +13,9 @@ pub struct Config {
     pub token: TokenSource,
     /// From asking the owner for a token to its answer. 10 s.
     pub token_timeout: Duration,
+    /// What [`super::Session::resume_token`] gave in an earlier session, to come back under its
+    /// alias.
+    pub resume: Option<Secret>,
     /// Source of all jitter: the same seed and inputs give the same outputs.
     pub seed: u64,
     /// From the signalling socket's opening to WELCOME. 10 s.
@@ -43,6 +46,7 @@ impl Default for Config {
         Self {
             token: TokenSource::default(),
             token_timeout: Duration::from_secs(10),
+            resume: None,
             seed: 0,
             welcome_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),

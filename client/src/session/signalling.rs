@@ -316,7 +316,8 @@ impl Session {
         };
         self.timers.stop(Timer::Welcome);
         self.stats.welcomes += 1;
-        self.keep_resume_token(&welcome.resume_token);
+        let token = Bytes::copy_from_slice(welcome.resume_token.as_bytes());
+        self.resume = self.check_resume_token(Secret::new(token));
         self.signalling = Signalling::Welcomed {
             socket,
             alias: welcome.alias,
@@ -339,12 +340,16 @@ impl Session {
         self.try_next_server(now, Reason::PeerUnavailable);
     }
 
-    fn keep_resume_token(&mut self, token: &str) {
-        let fits = resume::is_token(token);
-        if !fits && !token.is_empty() {
+    /// What may be shown of what we were given: a token, if it is one.
+    pub(super) fn check_resume_token(&mut self, token: Secret) -> Option<Secret> {
+        let text = std::str::from_utf8(token.expose()).ok();
+        if text.is_some_and(resume::is_token) {
+            return Some(token);
+        }
+        if !token.expose().is_empty() {
             self.stats.dropped.malformed += 1;
         }
-        self.resume = fits.then(|| Secret::new(Bytes::copy_from_slice(token.as_bytes())));
+        None
     }
 
     fn handle_servers(&mut self, now: Instant, servers: &ServersMessage) {

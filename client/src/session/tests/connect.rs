@@ -61,6 +61,22 @@ fn from_welcome_to_connected() {
 }
 
 #[test]
+fn the_token_of_an_earlier_client_is_shown_at_the_first_dial() {
+    for (given, shown) in [("t0ken", true), ("not a token", false), ("", false)] {
+        let script = &mut Script::with(Config {
+            resume: Some(Secret::new(given)),
+            ..Config::default()
+        });
+        let expected = shown.then(|| Secret::new(given));
+        assert_eq!(script.session.resume_token(), expected.as_ref());
+        let Output::Dial { resume, .. } = script.take() else {
+            panic!("expected Dial");
+        };
+        assert_eq!(resume, expected, "{given:?}");
+    }
+}
+
+#[test]
 fn candidates_pass_both_ways() {
     let mut script = Script::new();
     script.reach_server(&[7]);
