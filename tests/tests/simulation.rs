@@ -15,7 +15,7 @@ use std::{
 use tests::simulation::{self, Check, Fault, Report, Sabotage};
 
 /// In the everyday run.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 200;
 
 #[test]
 fn seeds() {
@@ -139,6 +139,7 @@ fn checkers_see_what_does_not_heal() {
         Check::FullMesh,
         &[Check::NothingLost, Check::AtMostOnce],
     );
+    catches(Sabotage::ForgetAliases, false, Check::AliasKept, &[]);
     catches(Sabotage::StayAway, false, Check::Liveness, &[]);
     catches(Sabotage::ForgetToForget, true, Check::NothingLeft, &[]);
 }

@@ -14,11 +14,11 @@ use std::{
     time::Duration,
 };
 
-use proto::Lane;
+use proto::{Lane, Message as _, MessageType, WelcomeMessage, peek};
 
 use super::{
     clock::At,
-    node::{EngineKey, Node},
+    node::{EngineKey, Life, Node},
     publication::PublicationId,
 };
 use attachments::Attachment;
@@ -54,6 +54,9 @@ pub enum Check {
     Liveness,
     /// After everybody has left, nothing is left of them.
     NothingLeft,
+    /// Sessions and servers keep their alias for life, whatever becomes of their sockets and of the
+    /// coordinator.
+    AliasKept,
     /// No core contradicts itself or panics.
     Invariants,
     /// Time goes on.
@@ -91,6 +94,8 @@ pub(super) struct Checkers {
     /// The last publication that came on the reliable lane of a member's peer from a publisher's
     /// peer. Where either has another peer meanwhile, by another server, one may overtake the other.
     last: BTreeMap<(EngineKey, EngineKey), PublicationId>,
+    /// The alias of the first WELCOME in each life.
+    aliases: BTreeMap<Life, u64>,
     violation: Option<Violation>,
     pub(super) counts: Counts,
 }
@@ -140,6 +145,7 @@ impl Checkers {
             links: Links::default(),
             paths: BTreeMap::new(),
             last: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             violation: None,
             counts: Counts::default(),
         }
@@ -158,6 +164,21 @@ impl Checkers {
         if !holds {
             self.fail(check, text());
         }
+    }
+
+    /// A signal arrives at somebody who shows the token of the last WELCOME at each dial.
+    pub(super) fn signal_arrives(&mut self, life: Life, bytes: &[u8]) {
+        if peek::message_type(bytes) != Some(MessageType::Welcome) {
+            return;
+        }
+        let Ok(welcome) = WelcomeMessage::decode(bytes) else {
+            return;
+        };
+        let alias = welcome.alias;
+        let before = *self.aliases.entry(life).or_insert(alias);
+        self.require(alias == before, Check::AliasKept, || {
+            format!("{} was {before}, and is {alias} now", life.node)
+        });
     }
 
     /// Something changed about a path.

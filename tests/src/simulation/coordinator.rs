@@ -10,6 +10,7 @@ use super::{
     credentials,
     event::Event,
     node::{Life, Node, SocketKey},
+    sabotage::Sabotage,
     sockets::Side,
     world::World,
 };
@@ -78,6 +79,9 @@ impl World {
         if given_up(Side::Node) || given_up(Side::Coordinator) {
             // Or it broke meanwhile: nobody would ever say that the session is over.
             return;
+        }
+        if self.net.strikes(Sabotage::ForgetAliases, 100) {
+            self.net.sockets[socket.0].resume = None;
         }
         host.opened += 1;
         let session = SessionId(host.opened);

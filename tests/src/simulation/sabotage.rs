@@ -43,6 +43,8 @@ pub enum Sabotage {
     NeverDial,
     /// A server keeps the links that it was told to close.
     KeepOldLinks,
+    /// The coordinator gives everybody who comes back another alias.
+    ForgetAliases,
     /// A client that lost its server stays away.
     StayAway,
     /// A server does not notice that a client has left.

@@ -156,9 +156,20 @@ impl World {
             Item::Closed(Side::Node, reason) => (Heard::Closed, reason),
             Item::Broken(Side::Node) => (Heard::Closed, None),
         };
+        if let (Heard::Signal(bytes), true) = (&heard, self.is_ours(life.node)) {
+            self.checkers.signal_arrives(life, bytes);
+        }
         match life.node {
             Node::Server(_) => self.uplink_hears(life, socket, heard),
             _ => self.member_hears(life, socket, heard, reason),
+        }
+    }
+
+    /// One of our servers, or an honest client.
+    const fn is_ours(&self, node: Node) -> bool {
+        match node {
+            Node::Coordinator | Node::Server(_) => true,
+            Node::Member(index) => index < self.plan.sessions,
         }
     }
 
