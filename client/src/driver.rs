@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use proto::{Lane, Reason};
 use shard::{
     Handler, PeerKey, Peers, Sent,
@@ -39,6 +40,11 @@ pub trait App: Send + 'static {
         _ = (now, session);
     }
 
+    /// What passes between the session and the network, for whoever looks for faults there.
+    fn inspect(&mut self, now: Instant, passing: Passing<'_>) {
+        _ = (now, passing);
+    }
+
     /// Everything of a pass was handled: the moment to publish numbers.
     fn handle_pass_end(&mut self, now: Instant, session: &Session) {
         _ = (now, session);
@@ -48,6 +54,17 @@ pub trait App: Send + 'static {
     fn next_deadline(&self) -> Option<Instant> {
         None
     }
+}
+
+/// What an [`App`] may look at.
+#[derive(Debug)]
+pub enum Passing<'a> {
+    /// A signal of the coordinator, before the session has it; it may be changed.
+    Signal(&'a mut Bytes),
+    /// A packet of the server, before the session has it.
+    Packet(Lane, &'a Bytes),
+    /// The peer's engine, at the end of a pass.
+    Engine(&'a rtc_peer::Peer),
 }
 
 /// A running session.
@@ -170,7 +187,12 @@ impl<A: App> Handler for Driver<A> {
 
     fn handle_command(&mut self, now: Instant, command: Self::Command, peers: &mut Peers) {
         match command {
-            Command::Signalling(input) => self.session.handle_input(now, input),
+            Command::Signalling(mut input) => {
+                if let Input::Signal { bytes, .. } = &mut input {
+                    self.app.inspect(now, Passing::Signal(bytes));
+                }
+                self.session.handle_input(now, input);
+            }
             Command::App(command) => self.app.handle_command(now, command, &mut self.session),
         }
         self.pump(now, peers);
@@ -196,6 +218,9 @@ impl<A: App> Handler for Driver<A> {
         }
         // The first output of a new session waits here, too.
         self.pump(now, peers);
+        if let Some(engine) = self.peer.and_then(|(_, key)| peers.engine(key)) {
+            self.app.inspect(now, Passing::Engine(engine));
+        }
         self.app.handle_pass_end(now, &self.session);
     }
 
@@ -318,6 +343,7 @@ impl<A: App> Driver<A> {
             }
             E::Packet { lane, bytes, .. } => {
                 let lane = session_lane(lane);
+                self.app.inspect(now, Passing::Packet(lane, &bytes));
                 Input::Packet { peer, lane, bytes }
             }
             E::SlowConsumer { .. } => {

@@ -139,6 +139,15 @@ impl Agent {
         }
     }
 
+    /// The other side's addresses from which valid checks, or answers to ours, have come lately.
+    pub(crate) fn proven(&self) -> impl Iterator<Item = SocketAddr> + use<'_> {
+        let proven = match self {
+            Self::Lite(lite) => lite.proven(),
+            Self::Full(full) => full.proven(),
+        };
+        proven.0.iter().map(|path| path.remote)
+    }
+
     /// Where to send.
     pub(crate) fn selected(&self) -> Option<Path> {
         match self {

@@ -251,6 +251,12 @@ impl Peer {
         self.layers.fingerprints()
     }
 
+    /// The other side's addresses that have proven themselves by connectivity checks, the latest 32:
+    /// for whoever wants to know which of those offered can be reached.
+    pub fn proven_addrs(&self) -> impl Iterator<Item = SocketAddr> + use<'_> {
+        self.layers.proven_addrs()
+    }
+
     /// Our ICE username fragment: what connectivity checks for this peer name first.
     #[must_use]
     pub fn local_ufrag(&self) -> &str {

@@ -61,6 +61,16 @@ fn a_lossless_handshake_takes_few_round_trips() {
 }
 
 #[test]
+fn addresses_that_have_proven_themselves_are_told() {
+    let mut pair = Pair::new(1, LOSSLESS);
+    let proven = |pair: &Pair, side: usize| pair.peers[side].proven_addrs().collect::<Vec<_>>();
+    assert!(proven(&pair, DIALER).is_empty() && proven(&pair, ACCEPTOR).is_empty());
+    pair.connect();
+    assert_eq!(proven(&pair, DIALER), [pair.addrs[ACCEPTOR]]);
+    assert_eq!(proven(&pair, ACCEPTOR), [pair.addrs[DIALER]]);
+}
+
+#[test]
 fn the_cheapest_suite_is_the_only_one_offered() {
     let hellos = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
     let tap = std::rc::Rc::clone(&hellos);

@@ -157,6 +157,12 @@ impl Peers {
         self.seats.view(key)?.peer.fingerprints()
     }
 
+    /// The engine of a peer, to look at.
+    #[must_use]
+    pub fn engine(&self, key: PeerKey) -> Option<&Peer> {
+        Some(&self.seats.view(key)?.peer)
+    }
+
     /// Changes how long a peer may be silent.
     pub fn set_idle_timeout(&mut self, now: Instant, key: PeerKey, timeout: Duration) {
         if let Some((index, seat)) = self.seats.find(key) {

@@ -147,6 +147,10 @@ impl Full {
         self.deadline
     }
 
+    pub(crate) fn proven(&self) -> &Proven {
+        &self.proven
+    }
+
     pub(crate) fn is_proven(&self, path: Path) -> bool {
         self.selected() == Some(path) || self.proven.contains(path)
     }

@@ -117,6 +117,10 @@ impl Lite {
         }
     }
 
+    pub(crate) fn proven(&self) -> &Proven {
+        &self.proven
+    }
+
     pub(crate) fn is_proven(&self, path: Path) -> bool {
         self.selected() == Some(path) || self.proven.contains(path)
     }

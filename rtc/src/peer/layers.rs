@@ -1,6 +1,7 @@
 //! ICE, DTLS, SCTP and the channels of one peer, and the way of a packet through them.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -501,6 +502,10 @@ impl Layers {
     pub(super) fn credentials(&self) -> (String, String) {
         let credentials = self.agent.credentials();
         (credentials.ufrag.clone(), credentials.pass.clone())
+    }
+
+    pub(super) fn proven_addrs(&self) -> impl Iterator<Item = SocketAddr> + use<'_> {
+        self.agent.proven()
     }
 
     pub(super) fn local_ufrag(&self) -> &str {
