@@ -95,6 +95,7 @@ impl Config {
         let subscriptions = limits.peers_max.saturating_mul(limits.subscriptions_max);
         let subscriptions =
             subscriptions.saturating_add(limits.links_max.saturating_mul(limits.topics_max));
+        let news = limits.links_max.saturating_mul(limits.topics_max);
         let topics = limits
             .topics_max
             .saturating_mul(limits.topic_bytes_max + TOPIC_BYTES);
@@ -106,6 +107,7 @@ impl Config {
             .saturating_mul(per_peer)
             .saturating_add(outboxes)
             .saturating_add(subscriptions.saturating_mul(SUBSCRIPTION_BYTES))
+            .saturating_add(news.saturating_mul(NEWS_BYTES))
             .saturating_add(topics)
             .saturating_add(queues)
     }
@@ -225,5 +227,7 @@ impl Default for Authentication {
 const ENGINE_BYTES: usize = 160 * 1024;
 /// A place among a topic's subscribers and one among a peer's topics, with the tables' slack.
 const SUBSCRIPTION_BYTES: usize = 48;
-/// A topic's own, beside its name: three vectors, two table entries.
+/// A topic's own, beside its name: its entry, and its slot in the table of names.
 const TOPIC_BYTES: usize = 256;
+/// For each topic, what may wait to be told to one link: twice, 24 bytes each.
+const NEWS_BYTES: usize = 48;

@@ -105,8 +105,8 @@ impl Page<'_> {
         self.counter("uplink_replaced", help, stats.replaced)?;
         let help = "Links replaced by another to the same server";
         self.counter("links_replaced", help, stats.links_replaced)?;
-        let help = "Topics left out of lists to 2019 servers";
-        self.counter("topics_unannounced", help, stats.topics_unannounced)
+        let help = "Topics left out of the lists to 2019 servers";
+        self.gauge("topics_unannounced", help, stats.topics_unannounced)
     }
 
     fn uplink(&mut self, stats: &uplink::Stats, snapshot: &Snapshot) -> fmt::Result {

@@ -136,14 +136,14 @@ pub fn capabilities(server: bool) -> Vec<i32> {
 
 // Like prost, these leave out a field that has its default value.
 
-fn put_varint(out: &mut BytesMut, field: u32, value: u64) {
+pub(crate) fn put_varint(out: &mut BytesMut, field: u32, value: u64) {
     if value != 0 {
         encode_varint(u64::from(field << 3), out);
         encode_varint(value, out);
     }
 }
 
-fn put_bytes(out: &mut BytesMut, field: u32, value: &[u8]) {
+pub(crate) fn put_bytes(out: &mut BytesMut, field: u32, value: &[u8]) {
     if !value.is_empty() {
         encode_varint(u64::from(field << 3 | 2), out);
         // A usize always fits: no slice is longer than 2^63 bytes.
@@ -155,7 +155,7 @@ fn put_bytes(out: &mut BytesMut, field: u32, value: &[u8]) {
 }
 
 /// Enums travel as sign-extended varints; ours are never negative, a foreign one may be.
-fn enum_value(number: i32) -> u64 {
+pub(crate) fn enum_value(number: i32) -> u64 {
     i64::from(number).cast_unsigned()
 }
 

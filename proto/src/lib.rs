@@ -18,6 +18,7 @@
 mod generated;
 
 pub mod frame;
+pub mod interest;
 pub mod lane;
 pub mod limits;
 pub mod peek;

@@ -14,13 +14,13 @@ use smallvec::smallvec;
 
 use crate::{
     Config, Delivery, Drop, Input, Output, PeerId, ResumeToken, Stats,
-    interest::Announcer,
+    interest::{Telling, Window},
     io::Recipients,
     load::Load,
     mesh::Mesh,
     peer::{Stage, State},
     peers::Peers,
-    topics::{Change, TopicTable},
+    topics::TopicTable,
     uplink::Uplink,
 };
 
@@ -31,7 +31,9 @@ pub struct Broker {
     started: Instant,
     peers: Peers,
     topics: TopicTable,
-    announcer: Announcer,
+    window: Window,
+    /// When the next list for a 2019 server is due.
+    lists_due: Option<Instant>,
     mesh: Mesh,
     load: Load,
     uplink: Uplink,
@@ -48,8 +50,9 @@ impl Broker {
         Self {
             started: now,
             peers: Peers::default(),
-            topics: TopicTable::new(limits.topics_max, config.seed),
-            announcer: Announcer::new(config.timings.interest_window, limits.topics_max),
+            topics: TopicTable::new(limits.topics_max, config.hub, config.seed),
+            window: Window::new(config.timings.interest_window, limits.topics_max),
+            lists_due: None,
             mesh: Mesh::new(&config.timings, limits.links_max, config.seed),
             load: Load::new(now, config.load_interval),
             uplink: Uplink::default(),
@@ -99,7 +102,8 @@ impl Broker {
     pub fn next_deadline(&self) -> Option<Instant> {
         let deadlines = [
             self.peers.next_deadline(),
-            self.announcer.next_deadline(),
+            self.window.next_deadline(),
+            self.lists_due,
             self.mesh.next_deadline(),
             self.load.next_deadline(),
         ];
@@ -127,6 +131,7 @@ impl Broker {
     /// Does what is due by now.
     fn advance(&mut self, now: Instant) {
         self.load.note_state(now, self.state());
+        self.window.note(now, self.topics.changed_len());
         if self.next_deadline().is_some_and(|due| due <= now) {
             while let Some(peer) = self.peers.pop_expired(now) {
                 self.handle_expired(now, peer);
@@ -224,12 +229,10 @@ impl Broker {
         let mut link = crate::peer::is_server(peer.stamp);
         if let State::Ready(ready) = &peer.state {
             link = ready.is_link();
-            let announcer = &mut self.announcer;
-            self.topics.remove_peer(id, |change| {
-                if let Change::Interest(topic) = change {
-                    announcer.mark(now, topic);
-                }
-            });
+            self.topics.remove_peer(id);
+            if link {
+                self.survey_lists();
+            }
         }
         let counts = if link {
             &mut self.stats.links_closed
@@ -259,8 +262,7 @@ impl Broker {
         self.peers.check_invariants(limits);
         self.topics
             .check_invariants(|id| Some(self.peers.ready(id)?.form()));
-        self.announcer
-            .check_invariants(|topic| self.topics.is_wanted(topic));
+        self.window.check_invariants(self.topics.changed_len());
         self.mesh
             .check_invariants(|alias| self.peers.standing(alias));
         for id in self.peers.ids() {
@@ -271,12 +273,13 @@ impl Broker {
                     count <= limits.subscriptions_max,
                     "subscriptions are bounded"
                 );
-                for topic in self.topics.of_peer(id) {
-                    assert!(
-                        self.announcer.covers(topic),
-                        "{topic} is or will be announced"
-                    );
-                }
+            }
+        }
+        for (peer, ready) in self.peers.links() {
+            match ready.talk.as_ref().and_then(|talk| talk.telling.as_ref()) {
+                Some(Telling::Changes(outgoing)) => outgoing.check_invariants(),
+                Some(Telling::Lists(list)) => list.check_invariants(&self.topics, peer.id),
+                None => panic!("{} is a link and told nothing", peer.id),
             }
         }
     }

@@ -7,7 +7,7 @@ use proto::{Capability, Role};
 
 use crate::{
     hold::Hold,
-    interest::{Outgoing, Received},
+    interest::{Received, Telling},
     io::{Pair, PeerId},
     topics::Form,
 };
@@ -106,7 +106,8 @@ pub(crate) struct Talk {
     /// Since when this link is current.
     pub(crate) since: Instant,
     pub(crate) received: Received,
-    pub(crate) outgoing: Outgoing,
+    /// `None` until the link is greeted.
+    pub(crate) telling: Option<Telling>,
 }
 
 impl Ready {
@@ -114,7 +115,7 @@ impl Ready {
         let talk = Talk {
             since: now,
             received: Received::default(),
-            outgoing: Outgoing::default(),
+            telling: None,
         };
         Self {
             role,

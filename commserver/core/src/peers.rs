@@ -12,6 +12,7 @@ use slab::Slab;
 
 use crate::{
     Limits,
+    interest::Telling,
     io::{Pair, PeerId},
     mesh::Standing,
     peer::{Peer, Ready, State, Talk, is_server},
@@ -116,6 +117,11 @@ impl Peers {
     /// What a current link talks about.
     pub(crate) fn talk_mut(&mut self, id: PeerId) -> Option<&mut Talk> {
         self.ready_mut(id)?.talk.as_deref_mut()
+    }
+
+    /// What a current link is told.
+    pub(crate) fn telling_mut(&mut self, id: PeerId) -> Option<&mut Telling> {
+        self.talk_mut(id)?.telling.as_mut()
     }
 
     /// The peers of an alias.
@@ -297,9 +303,6 @@ impl Peers {
                     let link = ready.is_link();
                     assert_eq!(self.links.contains(&id), link, "links are listed");
                     assert_eq!(ready.talk.is_some(), link, "links talk");
-                    if let Some(talk) = &ready.talk {
-                        talk.outgoing.check_invariants();
-                    }
                     slots.current
                 }
                 State::Authenticating(_, hold) => {

@@ -46,8 +46,6 @@ pub struct Stats {
     pub replaced: u64,
     /// Links that another link to the same server replaced.
     pub links_replaced: u64,
-    /// Topics missing from the list sent to some 2019 server because it was too large for it.
-    pub topics_unannounced: u64,
     /// Clients now, in any state.
     pub clients: usize,
     /// Clients that are authenticated, now.
@@ -58,6 +56,8 @@ pub struct Stats {
     pub topics: usize,
     /// Subscriptions of clients and links, now.
     pub subscriptions: usize,
+    /// Topics that 2019 servers are not told of because their lists have no room, now.
+    pub topics_unannounced: usize,
 }
 
 impl Stats {

@@ -185,7 +185,7 @@ struct World {
 }
 
 impl World {
-    fn new(compat: bool) -> Self {
+    fn new(compat: bool, hub: bool) -> Self {
         let limits = Limits {
             peers_max: 4,
             links_max: 3,
@@ -197,6 +197,7 @@ impl World {
         };
         let config = Config {
             limits,
+            hub,
             trust_unstamped_servers: compat,
             allow_2019_servers: compat,
             ..Config::new(3, 1)
@@ -412,8 +413,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn invariants_hold(ops in vec(op(), 1..300), compat: bool) {
-        let mut world = World::new(compat);
+    fn invariants_hold(ops in vec(op(), 1..300), compat: bool, hub: bool) {
+        let mut world = World::new(compat, hub);
         for op in ops {
             world.act(op);
         }

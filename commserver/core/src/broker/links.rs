@@ -1,17 +1,19 @@
 //! Links: which of two to the same server stays, what a new one is told, and what links announce.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use proto::{InterestMessage, Lane, Message, Reason, RenamedMessage, topic};
+use proto::{InterestMessage, Message, Reason, RenamedMessage, topic};
 
 use super::{Broker, signals::renamed_frame};
 use crate::{
     Drop, PeerId,
-    interest::Step,
-    io::Recipients,
+    interest::{List, Outgoing, Step, Telling},
     peer::{Hello, State},
-    topics::Form,
+    topics::{Change, Form},
 };
 
 impl Broker {
@@ -46,7 +48,7 @@ impl Broker {
         stays
     }
 
-    /// What a link gets first: everything that our clients want, and our alias if it is new.
+    /// What a link gets first: our alias if it is new, and everything that it should know is wanted.
     pub(super) fn greet_link(&mut self, now: Instant, id: PeerId) {
         let Some(peer) = self.peers.get(id) else {
             return;
@@ -65,50 +67,61 @@ impl Broker {
         {
             self.send(id, renamed_frame(own));
         }
-        if hello.delta_interest {
-            let snapshot = self.announcer.snapshot();
-            self.announce_to(now, id, &snapshot);
+        let told = self.topics.told_to(id);
+        let telling = if hello.delta_interest {
+            let topics_max = self.config.limits.topics_max;
+            Telling::Changes(Outgoing::new(told.cloned(), topics_max))
         } else {
-            self.send_list(Recipients::from_slice(&[id]));
+            Telling::Lists(List::new(now, told.count()))
+        };
+        if let Some(talk) = self.peers.talk_mut(id) {
+            talk.telling = Some(telling);
         }
+        self.send_announcements(id);
+        self.send_lists(now);
     }
 
     /// Announces what has changed, when it is due.
     pub(super) fn announce(&mut self, now: Instant) {
-        let topics = &self.topics;
-        let changes = self.announcer.poll(now, |topic| topics.is_wanted(topic));
-        if changes.is_empty() {
-            return;
+        self.window.note(now, self.topics.changed_len());
+        while self.window.pass(now) {
+            let changes = self.topics.take_changes();
+            let links: Vec<PeerId> = self.peers.links().map(|(peer, _)| peer.id).collect();
+            for link in links {
+                self.tell(now, link, &changes);
+            }
+            // To be closed is what may have become of one of them.
+            self.window.note(now, self.topics.changed_len());
         }
-        let (mut delta, mut list) = (Vec::new(), Recipients::new());
-        for (peer, ready) in self.peers.links() {
-            if ready.hello.delta_interest {
-                delta.push(peer.id);
-            } else {
-                list.push(peer.id);
+        self.send_lists(now);
+    }
+
+    /// Tells one link what of this is news to it.
+    fn tell(&mut self, now: Instant, id: PeerId, changes: &[Change]) {
+        let news = changes
+            .iter()
+            .filter_map(|change| Some((&change.topic, change.news_to(id)?)));
+        match self.peers.telling_mut(id) {
+            None => {}
+            Some(Telling::Changes(outgoing)) => {
+                let news = news.map(|(topic, wanted)| (Arc::clone(topic), wanted));
+                if outgoing.push(news).is_err() {
+                    return self.close(now, id, Reason::SlowConsumer);
+                }
+                self.send_announcements(id);
+            }
+            Some(Telling::Lists(list)) => {
+                for (topic, wanted) in news {
+                    list.note(now, topic, wanted);
+                }
             }
         }
-        for link in delta {
-            self.announce_to(now, link, &changes);
-        }
-        self.send_list(list);
     }
 
-    /// Queues announcements for one link and sends what may be sent.
-    fn announce_to(&mut self, now: Instant, id: PeerId, frames: &[Bytes]) {
-        let Some(talk) = self.peers.talk_mut(id) else {
-            return;
-        };
-        let mut queued = frames.iter().map(|frame| talk.outgoing.push(frame.clone()));
-        if queued.any(|queued| queued.is_err()) {
-            return self.close(now, id, Reason::SlowConsumer);
-        }
-        self.send_announcements(id);
-    }
-
+    /// Sends one link what it may be sent now.
     fn send_announcements(&mut self, id: PeerId) {
-        while let Some(talk) = self.peers.talk_mut(id)
-            && let Some(frame) = talk.outgoing.poll()
+        while let Some(Telling::Changes(outgoing)) = self.peers.telling_mut(id)
+            && let Some(frame) = outgoing.poll()
         {
             self.send(id, frame);
         }
@@ -116,22 +129,43 @@ impl Broker {
 
     /// A link has taken in an announcement.
     pub(super) fn handle_ack(&mut self, id: PeerId) {
-        if let Some(talk) = self.peers.talk_mut(id) {
-            talk.outgoing.acknowledge();
+        if let Some(Telling::Changes(outgoing)) = self.peers.telling_mut(id) {
+            outgoing.acknowledge();
             self.send_announcements(id);
         }
     }
 
-    fn send_list(&mut self, recipients: Recipients) {
-        if !recipients.is_empty() {
-            let list = self.announcer.list();
-            let missing = u64::try_from(list.missing).unwrap_or(u64::MAX);
-            self.stats.topics_unannounced += missing;
-            self.deliver(recipients, Lane::Reliable, list.frame);
+    /// Sends the lists that are due.
+    fn send_lists(&mut self, now: Instant) {
+        let links: Vec<PeerId> = self.peers.links().map(|(peer, _)| peer.id).collect();
+        for link in links {
+            if let Some(Telling::Lists(list)) = self.peers.telling_mut(link)
+                && let Some(frame) = list.poll(now, &self.topics, link)
+            {
+                self.send(link, frame);
+            }
+        }
+        self.survey_lists();
+    }
+
+    /// Looks when the next list is due, and how much those before left out.
+    pub(super) fn survey_lists(&mut self) {
+        let lists = self.peers.links().filter_map(|(_, ready)| {
+            let telling = ready.talk.as_ref()?.telling.as_ref();
+            match telling? {
+                Telling::Lists(list) => Some(list),
+                Telling::Changes(_) => None,
+            }
+        });
+        (self.lists_due, self.stats.topics_unannounced) = (None, 0);
+        for list in lists {
+            let dues = [self.lists_due, list.next_deadline()];
+            self.lists_due = dues.into_iter().flatten().min();
+            self.stats.topics_unannounced += list.missing();
         }
     }
 
-    /// A link says what its clients want.
+    /// A link says what is wanted on its side.
     pub(super) fn handle_interest(&mut self, now: Instant, id: PeerId, bytes: &Bytes) {
         let Ok(message) = InterestMessage::decode(&bytes[..]) else {
             return self.close(now, id, Reason::ProtocolViolation);
@@ -141,7 +175,7 @@ impl Broker {
         };
         match talk.received.step(&message) {
             Step::Gap => return self.close(now, id, Reason::ProtocolViolation),
-            Step::Replace => self.topics.remove_peer(id, |_| {}),
+            Step::Replace => self.topics.remove_peer(id),
             Step::Apply => {}
         }
         for topic in &message.remove {

@@ -1,21 +1,18 @@
 //! What peers ask for: SUBSCRIPTION, which replaces the whole set, SUBSCRIBE and UNSUBSCRIBE, which
 //! change it and are answered.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use proto::{
     AckMessage, Message, MessageType, Reason, SubscribeMessage, SubscriptionMessage,
     UnsubscribeMessage, limits, topic, topic_list,
 };
-use rustc_hash::FxHashSet;
 
 use super::Broker;
-use crate::{Drop, PeerId, topics::Change};
+use crate::{Drop, PeerId};
 
 impl Broker {
     /// Replaces the peer's set of topics.
-    pub(super) fn handle_subscription(&mut self, now: Instant, id: PeerId, bytes: &Bytes) {
+    pub(super) fn handle_subscription(&mut self, id: PeerId, bytes: &Bytes) {
         let Some(ready) = self.peers.ready(id) else {
             return;
         };
@@ -33,44 +30,36 @@ impl Broker {
             self.drop_one(Drop::Malformed);
             return self.complain(id, is_link, Reason::BadTopicList, 0, "");
         };
-        let wanted: FxHashSet<&str> = list.topics().collect();
-        let topics_before = self.topics.of_peer(id);
-        let ended: Vec<_> = topics_before
-            .filter(|&topic| !wanted.contains(&**topic))
-            .cloned()
-            .collect();
-        for topic in ended {
-            self.unsubscribe(now, id, &topic);
-        }
+        self.topics.keep_only(id, list.topics());
         if is_link {
             for topic in list.topics() {
                 self.add_interest(id, topic);
             }
         } else {
-            self.subscribe_all(now, id, list.topics(), 0);
+            self.subscribe_all(id, list.topics(), 0);
         }
     }
 
     /// Adds topics to the peer's set.
-    pub(super) fn handle_subscribe(&mut self, now: Instant, id: PeerId, bytes: &Bytes) {
+    pub(super) fn handle_subscribe(&mut self, id: PeerId, bytes: &Bytes) {
         let Ok(message) = SubscribeMessage::decode(&bytes[..]) else {
             self.drop_one(Drop::Malformed);
             return self.complain(id, false, Reason::Malformed, 0, "");
         };
         let topics = message.entries.iter().map(|entry| entry.topic.as_str());
-        if self.subscribe_all(now, id, topics, message.id) {
+        if self.subscribe_all(id, topics, message.id) {
             self.acknowledge(id, message.id);
         }
     }
 
     /// Takes topics from the peer's set. One that is not in it is no mistake.
-    pub(super) fn handle_unsubscribe(&mut self, now: Instant, id: PeerId, bytes: &Bytes) {
+    pub(super) fn handle_unsubscribe(&mut self, id: PeerId, bytes: &Bytes) {
         let Ok(message) = UnsubscribeMessage::decode(&bytes[..]) else {
             self.drop_one(Drop::Malformed);
             return self.complain(id, false, Reason::Malformed, 0, "");
         };
         for entry in &message.entries {
-            self.unsubscribe(now, id, &entry.topic);
+            self.topics.remove(id, &entry.topic);
         }
         self.acknowledge(id, message.id);
     }
@@ -87,14 +76,13 @@ impl Broker {
     /// one ERROR that answers. Says whether all went well.
     fn subscribe_all<'a>(
         &mut self,
-        now: Instant,
         id: PeerId,
         topics: impl Iterator<Item = &'a str>,
         request: u32,
     ) -> bool {
         let mut first_wrong = None;
         for topic in topics {
-            if let Err((why, drop)) = self.subscribe(now, id, topic) {
+            if let Err((why, drop)) = self.subscribe(id, topic) {
                 self.drop_one(drop);
                 first_wrong.get_or_insert((why, topic));
             }
@@ -105,7 +93,7 @@ impl Broker {
         first_wrong.is_none()
     }
 
-    fn subscribe(&mut self, now: Instant, id: PeerId, topic: &str) -> Result<(), (Reason, Drop)> {
+    fn subscribe(&mut self, id: PeerId, topic: &str) -> Result<(), (Reason, Drop)> {
         let limits = &self.config.limits;
         topic::validate(topic, limits.topic_bytes_max)
             .map_err(|_| (Reason::BadTopic, Drop::BadTopic))?;
@@ -116,18 +104,8 @@ impl Broker {
         let Some(ready) = self.peers.ready(id) else {
             return Ok(());
         };
-        match self.topics.add(id, ready.form(), topic) {
-            Ok(Change::Interest(topic)) => self.announcer.mark(now, topic),
-            Ok(_) => {}
-            Err(_) => return Err((Reason::TooManyTopics, Drop::TooManyTopics)),
-        }
-        Ok(())
-    }
-
-    fn unsubscribe(&mut self, now: Instant, id: PeerId, topic: &str) {
-        if let Change::Interest(topic) = self.topics.remove(id, topic) {
-            self.announcer.mark(now, topic);
-        }
+        let added = self.topics.add(id, ready.form(), topic);
+        added.map_err(|_| (Reason::TooManyTopics, Drop::TooManyTopics))
     }
 }
 

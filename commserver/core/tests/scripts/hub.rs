@@ -1,20 +1,23 @@
 //! The hub of a star: what it passes on, to whom, and what is written on it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use commserver_core::{Config, Drop, PeerId};
+use commserver_core::{Config, Drop, Input, PeerId};
 use proto::{
-    AuthMessage, Lane, Message, MessageType, Role, TopicFwMessage, TopicIdentityMessage,
-    TopicMessage, frame,
+    AuthMessage, Lane, Message, MessageType, Reason, Role, SubscriptionMessage, TopicFwMessage,
+    TopicIdentityMessage, TopicMessage, frame,
 };
 
 use crate::{
-    links::{HIGHER, LOWER, dialed, snapshot},
-    server::{INSTANCE, Server},
+    links::{HIGHER, LOWER, dialed, interest, interests, snapshot},
+    server::{INSTANCE, Server, auth},
 };
 
 pub(crate) fn hub() -> Server {
     Server::welcomed_with(Config {
         hub: true,
+        allow_2019_servers: true,
         ..Config::new(INSTANCE, 1)
     })
 }
@@ -24,6 +27,13 @@ fn leaf(server: &mut Server, number: u64, topics: &[&str]) -> PeerId {
     let link = server.link(HIGHER + number, 100 + number);
     server.say(link, &snapshot(0, topics));
     server.take(link);
+    link
+}
+
+fn leaf_of_2019(server: &mut Server, number: u64) -> PeerId {
+    let link = server.arrive(HIGHER + number, Role::CommunicationServer);
+    server.say(link, &auth(Role::CommunicationServer, Vec::new(), 0));
+    server.verdict(link, Ok(""));
     link
 }
 
@@ -183,16 +193,9 @@ fn it_says_what_it_is() {
 
 #[test]
 fn a_frame_that_a_2019_leaf_cannot_read_is_not_passed_on() {
-    let mut server = Server::welcomed_with(Config {
-        hub: true,
-        allow_2019_servers: true,
-        ..Config::new(INSTANCE, 1)
-    });
+    let mut server = hub();
     let from = leaf(&mut server, 0, &[]);
-    let old = server.arrive(HIGHER + 9, Role::CommunicationServer);
-    let auth = crate::server::auth(Role::CommunicationServer, Vec::new(), 0);
-    server.say(old, &auth);
-    server.verdict(old, Ok(""));
+    let old = leaf_of_2019(&mut server, 1);
     server.subscription(old, "t");
     server.take(old);
     for (size, arrives) in [(5_000, 1), (5_200, 0)] {
@@ -201,4 +204,145 @@ fn a_frame_that_a_2019_leaf_cannot_read_is_not_passed_on() {
         assert_eq!(server.take(old).len(), arrives, "{size}");
     }
     assert_eq!(server.broker.stats().dropped(Drop::RecipientLimit), 1);
+}
+
+// --- what the leaves are told ---
+
+/// A leaf changes what it wants.
+fn wants(server: &mut Server, leaf: PeerId, version: u64, add: &[&str], remove: &[&str]) {
+    server.say(leaf, &interest(version, add, remove));
+}
+
+/// What each of these has been told since the last time, after the window has passed.
+fn told<const N: usize>(server: &mut Server, links: [PeerId; N]) -> [Vec<(bool, String)>; N] {
+    server.pass(Duration::from_millis(20));
+    links.map(|link| {
+        let messages = interests(server, link);
+        let ack = proto::AckMessage {
+            r#type: MessageType::Ack.into(),
+            id: 0,
+        };
+        for _ in &messages {
+            server.say(link, &ack);
+        }
+        let changes = messages.into_iter().flat_map(|message| {
+            assert!(!message.snapshot_begin && !message.snapshot_end);
+            let removed = message.remove.into_iter().map(|topic| (false, topic));
+            removed.chain(message.add.into_iter().map(|topic| (true, topic)))
+        });
+        changes.collect()
+    })
+}
+
+#[test]
+fn a_leaf_is_told_what_somebody_else_wants() {
+    let mut server = hub();
+    let links = [0, 1, 2].map(|number| leaf(&mut server, number, &[]));
+    let [one, two, three] = links;
+    let (on, off) = (
+        || vec![(true, "t".to_owned())],
+        || vec![(false, "t".to_owned())],
+    );
+    let nothing = Vec::new;
+    // Who begins to want it or ceases to, and what the three are told then.
+    wants(&mut server, one, 1, &["t"], &[]);
+    assert_eq!(
+        told(&mut server, links),
+        [nothing(), on(), on()],
+        "not its own echo"
+    );
+    wants(&mut server, two, 1, &["t"], &[]);
+    assert_eq!(told(&mut server, links), [on(), nothing(), nothing()]);
+    wants(&mut server, three, 1, &["t"], &[]);
+    assert_eq!(told(&mut server, links), [nothing(), nothing(), nothing()]);
+    wants(&mut server, one, 2, &[], &["t"]);
+    assert_eq!(told(&mut server, links), [nothing(), nothing(), nothing()]);
+    wants(&mut server, two, 2, &[], &["t"]);
+    assert_eq!(
+        told(&mut server, links),
+        [nothing(), nothing(), off()],
+        "it is the last"
+    );
+    // From one to another within a window.
+    wants(&mut server, three, 2, &[], &["t"]);
+    wants(&mut server, one, 3, &["t"], &[]);
+    assert_eq!(told(&mut server, links), [off(), nothing(), on()]);
+    wants(&mut server, one, 4, &[], &["t"]);
+    assert_eq!(told(&mut server, links), [nothing(), off(), off()]);
+
+    let ann = server.client(1);
+    server.subscription(ann, "t");
+    assert_eq!(told(&mut server, links), [on(), on(), on()]);
+    wants(&mut server, one, 5, &["t"], &[]);
+    server.subscription(ann, "");
+    assert_eq!(told(&mut server, links), [off(), nothing(), nothing()]);
+    assert_eq!(server.broker.stats().forwarded, [0, 0]);
+}
+
+#[test]
+fn a_leaf_that_goes_takes_along_what_only_it_wanted() {
+    let mut server = hub();
+    let [one, two, three] = [
+        leaf(&mut server, 0, &["only", "both"]),
+        leaf(&mut server, 1, &["both"]),
+        leaf(&mut server, 2, &[]),
+    ];
+    told(&mut server, [one, two, three]);
+    server.input(Input::PeerClosed {
+        peer: one,
+        reason: Reason::TransportClosed,
+    });
+    let [two, three] = told(&mut server, [two, three]);
+    let off = |topic: &str| (false, topic.to_owned());
+    let mut two = two;
+    two.sort();
+    assert_eq!(two, [off("both"), off("only")]);
+    assert_eq!(three, [off("only")]);
+}
+
+#[test]
+fn a_new_leaf_is_told_everything_at_once() {
+    let mut server = hub();
+    leaf(&mut server, 0, &["t"]);
+    server.pass(Duration::from_millis(20));
+    let late = server.link(HIGHER + 1, 101);
+    assert_eq!(interests(&mut server, late), [snapshot(0, &["t"])]);
+}
+
+#[test]
+fn a_server_that_is_no_hub_tells_nobody_what_servers_want() {
+    let mut server = Server::welcomed();
+    let links = [0, 1].map(|number| leaf(&mut server, number, &["t"]));
+    assert_eq!(told(&mut server, links), [Vec::new(), Vec::new()]);
+}
+
+#[test]
+fn a_2019_leaf_gets_a_list_of_what_others_want() {
+    let mut server = hub();
+    let ours = leaf(&mut server, 0, &["b"]);
+    server.pass(Duration::from_millis(20));
+    let [old, older] = [1, 2].map(|number| leaf_of_2019(&mut server, number));
+    let lists = |server: &mut Server| {
+        server.pass(Duration::from_millis(20));
+        [old, older].map(|link| {
+            let kind = MessageType::Subscription;
+            let lists: Vec<SubscriptionMessage> = server.take_kind(link, kind);
+            lists
+                .last()
+                .map(|list| String::from_utf8(list.topics.to_vec()).expect("PLAIN"))
+        })
+    };
+    let list = |topics: &str| Some(topics.to_owned());
+    assert_eq!(lists(&mut server), [list("b"), list("b")]);
+    server.subscription(old, "a b");
+    assert_eq!(lists(&mut server), [None, list("a b")]);
+    wants(&mut server, ours, 1, &[], &["b"]);
+    assert_eq!(
+        lists(&mut server),
+        [list(""), None],
+        "b is only its own by now"
+    );
+    server.subscription(older, "a");
+    assert_eq!(lists(&mut server), [list("a"), None]);
+    assert_eq!(server.broker.stats().topics_unannounced, 0);
 }

@@ -116,7 +116,7 @@ fn a_2019_server_gets_what_fits() {
     assert!(frame.len() <= limits::PACKET_BYTES_MAX_2019);
     let list = SubscriptionMessage::decode(frame).expect("SUBSCRIPTION");
     let read = topic_list::decode(list.format, &list.topics, 100_000).expect("a list");
-    let missing = u64::try_from(900 - read.topics().count()).expect("a count");
+    let missing = 900 - read.topics().count();
     assert!(missing > 0);
     assert_eq!(server.broker.stats().topics_unannounced, missing);
     assert_eq!(server.closed(link), None);
