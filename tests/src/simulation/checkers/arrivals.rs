@@ -77,7 +77,7 @@ impl Checkers {
         let Some(attachment) = self.attachments.get(&engine) else {
             return;
         };
-        let (member, server, alias) = (attachment.member, attachment.server, attachment.alias);
+        let (member, server) = (attachment.member, attachment.server);
         let topical = attachment.topical == Some(true);
         let Some(topic) = self.publications.get(&id).map(|known| &known.topic) else {
             let text = format!("{id} arrived, which nobody published");
@@ -96,8 +96,8 @@ impl Checkers {
         let moved = before.filter(|seen| seen.member == member).count() > 0;
         let first = publication.arrived.insert(engine);
         self.counts.repeated_after_move += u64::from(moved && first);
-        let published_as = self.attachments.get(&source).map(|source| source.alias);
-        let echoed = source == engine || published_as == Some(alias);
+        // On another peer than it was published on it may come: the client keeps it to itself.
+        let echoed = source == engine;
         let routed = origin == server || publication.linked.contains(&server);
         self.require(!echoed, Check::NoEcho, || {
             format!("client{member} got {id} back")
@@ -171,6 +171,12 @@ impl Checkers {
                 format!("client{member} is told of no publication"),
             );
         };
+        let mut peers = self.attachments.values();
+        let is_own = peers
+            .any(|peer| peer.member == member && peer.alive && peer.alias == message.from_alias);
+        self.require(!is_own, Check::NoEcho, || {
+            format!("client{member} is told of {id}, which is its own")
+        });
         let Some(publication) = self.publications.get_mut(&id) else {
             return self.fail(
                 Check::Truth,
