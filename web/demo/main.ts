@@ -44,7 +44,7 @@ function open(): Client {
     region: parameters.get("region") ?? "",
     resume: remembered("resume") ?? "",
   });
-  opened.on("state", stateChanged);
+  opened.on("state", (status) => stateChanged(status, opened.resumeToken));
   opened.on("message", received);
   opened.on("error", (error) => chat.note(error.message));
   for (const topic of [POSITIONS_TOPIC, CHAT_TOPIC]) {
@@ -58,11 +58,11 @@ function open(): Client {
 
 // --- what comes in ---
 
-function stateChanged(status: Status): void {
+function stateChanged(status: Status, resumeToken: string | undefined): void {
   panel.show(status);
   // A reload comes back under the alias. In a duplicate of this tab, which has the same token, too:
   // then this one is somebody new, and so is its token.
-  remember("resume", client.resumeToken ?? "");
+  remember("resume", resumeToken ?? "");
   if (status.state === "connected") remember("alias", String(status.alias));
   const note = story.next(status);
   if (!note) return;

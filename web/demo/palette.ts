@@ -1,8 +1,8 @@
 /** Colours and names: of servers, of participants, of day and night. */
 
-/** The number that people see for a server or a client: the count in its alias. */
+/** The number that people see for a server: the end of the count in its alias. */
 export function shortAlias(alias: number): number {
-  return Math.floor(alias / 64) % 65_536;
+  return Math.floor(alias / 64) % 1_000;
 }
 
 /** The hue of a server: neighbours in number are far apart in colour. */

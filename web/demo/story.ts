@@ -27,7 +27,7 @@ export class Story {
     this.replaced ||= error?.reason === "Replaced";
     if (state !== "reconnecting" || before === state) return undefined;
     this.moving = error?.reason === "ShuttingDown" && failures === 0;
-    return this.moving ? undefined : lost(error?.message);
+    return this.moving || this.replaced ? undefined : lost(error?.message);
   }
 
   private arrived(before: Status["state"], { alias, server }: Status): Note {

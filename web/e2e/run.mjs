@@ -14,9 +14,11 @@ const scenarios = {
   sizes,
   order,
   plaza,
+  reloaded,
+  duplicated,
   pageKilled,
-  commserverKilled,
   coordinatorKilled,
+  commserverKilled,
 };
 
 async function exchange(stage) {
@@ -97,15 +99,7 @@ async function order(stage) {
 }
 
 async function plaza(stage) {
-  const query = new URLSearchParams({ url: COORDINATOR_URL, ...(TOKEN && { token: TOKEN }) });
-  const open = (name) => stage.open(`${stage.origin}/demo/index.html?name=${name}&${query}`);
-  const [ann, ben] = [await open("Ann"), await open("Ben")];
-  for (const page of [ann, ben]) {
-    await until(page, "two people", () =>
-      document.querySelector("#people").textContent.startsWith("2 people"),
-    );
-    await page.mouse.move(300, 300);
-  }
+  const [ann, ben] = await twoInPlaza(stage);
   await ann.fill("#say", "hello <b>Ben</b>");
   await ann.press("#say", "Enter");
   await until(ben, "the line of chat", () =>
@@ -113,6 +107,40 @@ async function plaza(stage) {
   );
   assert.equal(await ben.locator("#banner").isVisible(), false);
   assert.deepEqual([...ann.faults, ...ben.faults], []);
+}
+
+async function reloaded(stage) {
+  const [ann, ben] = await twoInPlaza(stage);
+  const alias = await aliasInPlaza(ann);
+  for (let round = 0; round < 2; round += 1) {
+    await ann.reload();
+    await until(ann, "a welcome", () =>
+      document.querySelector("#log").textContent.includes("You are here again"),
+    );
+    assert.equal(await aliasInPlaza(ann), alias, "the same after a reload");
+    await sees(ann, 2);
+    await sees(ben, 2);
+  }
+}
+
+/** A duplicate of a tab has a copy of its sessionStorage: the later one has the alias. */
+async function duplicated(stage) {
+  const [ann, ben] = await twoInPlaza(stage);
+  const alias = await aliasInPlaza(ann);
+  const opened = ann.waitForEvent("popup");
+  await ann.evaluate(() => void window.open(location.href));
+  const eve = await opened;
+  await until(ann, "to be somebody new", () =>
+    document.querySelector("#log").textContent.includes("You are somebody new"),
+  );
+  assert.equal(await aliasInPlaza(eve), alias);
+  const fresh = await aliasInPlaza(ann);
+  assert.notEqual(fresh, alias);
+  for (const page of [ann, ben, eve]) await sees(page, 3);
+  // Each has a token of its own now.
+  await ann.reload();
+  await sees(ann, 3);
+  assert.deepEqual([await aliasInPlaza(ann), await aliasInPlaza(eve)], [fresh, alias]);
 }
 
 async function pageKilled(stage) {
@@ -125,42 +153,54 @@ async function pageKilled(stage) {
 }
 
 async function commserverKilled(stage) {
-  const [ann, ben] = await twoServers(stage, "commserverKilled");
-  const before = await serversOf(ann, ben);
-  for (const page of [ann, ben]) await page.evaluate(publishMeanwhile);
-  await ask("kill-commserver");
-  // Whose it was, nobody says: one of the two must move, and both end on the other one.
-  const gone = await Promise.any(
-    [ann, ben].map(async (page) => {
-      await until(page, "a lost server", () => window.client.status.state !== "connected");
-      return page;
-    }),
-  );
-  const stayed = gone === ann ? ben : ann;
-  await until(gone, "another server", () => window.client.status.state === "connected");
-  const [now, other] = await serversOf(gone, stayed);
-  assert.equal(now, other, "on the server that is left");
-  assert.ok(before.includes(now));
-  assert.equal(await gone.evaluate(() => window.meanwhile), "queued");
-  await until(stayed, "what was published meanwhile", () =>
-    window.heard.some(({ bytes }) => String.fromCharCode(...bytes) === "meanwhile"),
-  );
-  await reach(ann, ben, "commserverKilled");
-  await reach(ben, ann, "commserverKilled");
+  await oneMoves(stage, "commserverKilled", "kill-commserver");
   await ask("start-commserver");
   await twoServers(stage, "commserverKilled");
 }
 
-/** In the page: publishes at the moment when the server is lost. */
-function publishMeanwhile() {
-  window.client.on("state", ({ state }) => {
+/** Of two pages on two servers, one loses its server by what is asked. Returns that page. */
+async function oneMoves(stage, topic, what) {
+  const pages = await twoServers(stage, topic);
+  const before = await serversOf(...pages);
+  const aliases = await aliasesOf(...pages);
+  for (const page of pages) await page.evaluate(publishMeanwhile, topic);
+  await ask(what);
+  // Whose it was, nobody says: one of the two must move, and both end on the other one.
+  const gone = await Promise.any(
+    pages.map(async (page) => {
+      await until(page, "another server", () => window.servers.length > 1);
+      return page;
+    }),
+  );
+  const [stayed] = pages.filter((page) => page !== gone);
+  const [now, other] = await serversOf(gone, stayed);
+  assert.equal(now, other, "on the server that is left");
+  assert.ok(before.includes(now));
+  assert.deepEqual(await aliasesOf(...pages), aliases, "under the same aliases");
+  assert.equal(await gone.evaluate(() => window.meanwhile), "queued");
+  await until(stayed, "what was published meanwhile", () =>
+    window.heard.some(({ bytes }) => String.fromCharCode(...bytes) === "meanwhile"),
+  );
+  // Nobody subscribes again.
+  await reach(gone, stayed, topic);
+  await reach(stayed, gone, topic);
+  return gone;
+}
+
+/** In the page: publishes at the moment when the server is lost or left. */
+function publishMeanwhile(topic) {
+  window.failures = 0;
+  window.client.on("state", ({ state, failures }) => {
+    window.failures = Math.max(window.failures, failures);
     if (state !== "reconnecting" || window.meanwhile) return;
-    window.meanwhile = window.client.publish("commserverKilled", "meanwhile");
+    window.meanwhile = window.client.publish(topic, "meanwhile");
   });
 }
 
 async function coordinatorKilled(stage) {
   const [ann, ben] = await twoServers(stage, "coordinatorKilled");
+  const aliases = await aliasesOf(ann, ben);
+  for (const page of [ann, ben]) await page.evaluate(talk, "coordinatorKilled");
   await ask("kill-coordinator");
   for (const page of [ann, ben]) {
     await until(page, "a lost coordinator", () => !window.client.status.signalling);
@@ -174,6 +214,42 @@ async function coordinatorKilled(stage) {
     assert.equal(await page.evaluate(() => window.servers.length), 1, "the server stays");
   }
   await reach(ann, ben, "coordinatorKilled");
+  for (const [from, to] of [
+    [ann, ben],
+    [ben, ann],
+  ]) {
+    const count = await from.evaluate(() => window.hush());
+    await until(to, `${count} lines of talk`, (want) => window.talked().length >= want, count);
+    const heard = await to.evaluate(() => window.talked());
+    assert.deepEqual(heard, [...Array(count).keys()], "nothing is lost, doubled or out of order");
+  }
+  assert.deepEqual(await aliasesOf(ann, ben), aliases);
+  // What the coordinator knows of them, not only their servers: they come back to it as themselves.
+  for (const page of [ann, ben]) await page.evaluate(comeBack, [COORDINATOR_URL, TOKEN]);
+  assert.deepEqual(await aliasesOf(ann, ben), aliases, "at a coordinator that knew nobody");
+}
+
+/** In the page: counts aloud, many times a second, until it is hushed. */
+function talk(topic) {
+  let count = 0;
+  const timer = setInterval(() => window.client.publish(topic, `talk ${count++}`), 25);
+  window.hush = () => {
+    clearInterval(timer);
+    return count;
+  };
+  window.talked = () =>
+    window.heard
+      .map(({ bytes }) => /^talk (\d+)$/.exec(String.fromCharCode(...bytes)))
+      .flatMap((match) => (match ? [Number(match[1])] : []));
+}
+
+/** In the page: leaves, and joins anew with the resume token. */
+async function comeBack([url, token]) {
+  const { connect } = await import("/broker-client.js");
+  const resume = window.client.resumeToken;
+  window.client.close();
+  window.client = connect({ url, token, resume });
+  await window.client.connected();
 }
 
 // --- steps ---
@@ -197,6 +273,36 @@ async function twoServers(stage, topic) {
 
 const serversOf = (...pages) =>
   Promise.all(pages.map((page) => page.evaluate(() => window.client.status.server)));
+
+const aliasesOf = (...pages) =>
+  Promise.all(pages.map((page) => page.evaluate(() => window.client.status.alias)));
+
+/** Ann and Ben in the plaza, who see each other. */
+async function twoInPlaza(stage) {
+  const query = new URLSearchParams({ url: COORDINATOR_URL, ...(TOKEN && { token: TOKEN }) });
+  const open = (name) => stage.open(`${stage.origin}/demo/index.html?name=${name}&${query}`);
+  const pages = [await open("Ann"), await open("Ben")];
+  for (const page of pages) {
+    await sees(page, 2);
+    await page.mouse.move(300, 300);
+  }
+  return pages;
+}
+
+const sees = (page, count) =>
+  until(
+    page,
+    `${count} people`,
+    (want) => document.querySelector("#people").textContent.startsWith(`${want} people`),
+    count,
+  );
+
+/** Who the page is, as it says itself where one points at its server. */
+async function aliasInPlaza(page) {
+  const title = () => document.querySelector("#server").title;
+  await until(page, "a server", () => document.querySelector("#server").title !== "");
+  return /you are (\d+)$/.exec(await page.evaluate(title))[1];
+}
 
 const subscribe = (page, topic) =>
   page.evaluate((wanted) => window.client.subscribe(wanted), topic);

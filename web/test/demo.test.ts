@@ -117,11 +117,13 @@ test("the story tells of arrivals, moves, losses and tabs that are two", () => {
     ["", "-", "-", "moved from server 2"],
   );
   assert.deepEqual(told(0, connected, away("ShuttingDown", 1), arrival), ["", "", "reconnected"]);
+  const twin = "another tab has your place";
+  assert.deepEqual(told(0, connected, away("Replaced", 1), connected), ["", "-", twin]);
   assert.deepEqual(told(0, connected, away("IdleTimeout", 1), away("Replaced", 2), connected), [
     "",
     "",
     "-",
-    "another tab has your place",
+    twin,
   ]);
 });
 
