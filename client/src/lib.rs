@@ -44,7 +44,7 @@
 //! |---|---|---|
 //! | the coordinator | the server serves on; the WebSocket is dialed again, and the alias kept | nothing |
 //! | the server | another one, by way of the coordinator; the first try comes within 500 ms, later ones back off to 15 s | [`Event::Disconnected`], [`Event::Retrying`], [`Event::Connected`] |
-//! | the server is about to go (a drain) | another one, as soon as there is one | [`Event::Disconnected`] with [`Reason::ShuttingDown`], [`Event::Connected`] |
+//! | the server is about to go (a drain) | another one, as soon as there is one, and the old one has all that was published | [`Event::Disconnected`] with [`Reason::ShuttingDown`], [`Event::Connected`] |
 //! | all servers are full | another try later, not before the time that they ask for | [`Event::Retrying`] with [`Reason::ServerFull`] |
 //! | the alias: another program shows the same resume token | a new alias | [`Event::Disconnected`] with [`Reason::Replaced`], [`Event::Connected`] |
 //! | the token is wrong, the program is not allowed in | the end | [`Event::Stopped`] |

@@ -250,6 +250,7 @@ impl Session {
             );
             return;
         }
+        self.check_farewell();
         if let Some(link) = &self.link {
             let asked = link.leaving_since.is_some() || self.timers.is_set(Timer::Migrate);
             assert!(
@@ -260,7 +261,7 @@ impl Session {
             assert!(!self.timers.is_set(Timer::Migrate), "nobody asks us to go");
         }
         self.check_question();
-        let free = |link: &Link| link.phase == Phase::Ready && !link.congested;
+        let free = |link: &Link| link.takes_publications();
         assert!(
             !self.link.as_ref().is_some_and(free) || self.outgoing.is_empty(),
             "what waits goes out as soon as it can"
@@ -292,6 +293,7 @@ impl Session {
                 Timer::Ready => self.ask_silent_server(now),
                 Timer::Ping => self.ping(now),
                 Timer::Migrate => self.ask_for_another_server(now),
+                Timer::Farewell => self.depart(now),
             }
         }
         while let Some(answer) = self.subscriptions.take_overdue(now) {

@@ -115,7 +115,7 @@ impl Session {
             .filter(|link| link.phase == Phase::Ready)?;
         let takes = match lane {
             // Nothing waits then: what waited was sent when the lane became free.
-            Lane::Reliable => !link.congested,
+            Lane::Reliable => link.takes_publications(),
             Lane::Unreliable => link.is_open(lane),
         };
         link.peer.filter(|_| takes)
@@ -124,7 +124,7 @@ impl Session {
     /// Sends what waited, in order, now that a peer takes it.
     pub(super) fn flush_queue(&mut self) {
         let packet_bytes_max = match &self.link {
-            Some(link) if link.phase == Phase::Ready && !link.congested => link.packet_bytes_max,
+            Some(link) if link.takes_publications() => link.packet_bytes_max,
             _ => return,
         };
         while let Some(frame) = self.outgoing.pop() {

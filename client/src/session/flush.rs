@@ -36,6 +36,17 @@ impl Flushes {
         self.sent += 1;
     }
 
+    /// Everything sent so far has arrived: the flushes that this answers.
+    pub(super) fn confirm_all(&mut self) -> Vec<RequestId> {
+        self.confirmed = self.sent;
+        self.asked.drain(..).map(|asked| asked.request).collect()
+    }
+
+    /// Whether everything sent so far has arrived, for all that is known.
+    pub(super) const fn are_all_confirmed(&self) -> bool {
+        self.confirmed == self.sent
+    }
+
     fn len(&self) -> usize {
         self.asked.len() + self.waiting.len()
     }
@@ -83,7 +94,7 @@ impl Session {
         let request = self.subscriptions.next_request();
         if std::mem::take(&mut self.flushes.lost) {
             self.answer_flushes([request], &Err(RequestError::Unconfirmed));
-        } else if self.outgoing.is_empty() && self.flushes.sent == self.flushes.confirmed {
+        } else if self.outgoing.is_empty() && self.flushes.are_all_confirmed() {
             self.answer_flushes([request], &Ok(()));
         } else {
             self.flushes.waiting.push_back(request);

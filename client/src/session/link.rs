@@ -55,6 +55,8 @@ pub(super) struct Link {
     ready_at: Option<Instant>,
     /// When we began to look for another server, on this one's wish.
     pub(super) leaving_since: Option<Instant>,
+    /// Another one is found; the number of the PING whose echo says that this one has everything.
+    pub(super) farewell: Option<u32>,
 }
 
 impl Link {
@@ -73,6 +75,7 @@ impl Link {
             rtt: None,
             ready_at: None,
             leaving_since: None,
+            farewell: None,
         }
     }
 
@@ -80,6 +83,11 @@ impl Link {
         self.peer = Some(peer);
         self.phase = Phase::Opening;
         self.lanes = [false; 2];
+    }
+
+    /// Whether the reliable lane takes publications now.
+    pub(super) fn takes_publications(&self) -> bool {
+        self.phase == Phase::Ready && !self.congested && self.farewell.is_none()
     }
 
     /// Since when the server holds us, and whether we are about to leave it.
@@ -283,13 +291,22 @@ impl Session {
         if self.signalling.awaits_welcome() && (leaving || least.is_zero()) {
             return;
         }
+        if leaving && self.servers.is_fresh() {
+            return self.try_next_server(now, reason);
+        }
         // The servers that the last WELCOME named are as old as it is: ask again.
         self.forgive(now, ready_at);
         self.retry(now, reason, least);
     }
 
     pub(super) fn drop_link(&mut self) {
-        for timer in [Timer::Connect, Timer::Ready, Timer::Ping, Timer::Migrate] {
+        for timer in [
+            Timer::Connect,
+            Timer::Ready,
+            Timer::Ping,
+            Timer::Migrate,
+            Timer::Farewell,
+        ] {
             self.timers.stop(timer);
         }
         if let Some(Link {
@@ -410,6 +427,12 @@ impl Session {
     }
 
     fn handle_echo(&mut self, now: Instant, time: f64) -> bool {
+        if self.is_farewell_echo(time) {
+            let flushed = self.flushes.confirm_all();
+            self.answer_flushes(flushed, &Ok(()));
+            self.depart(now);
+            return true;
+        }
         let flushed = self.flushes.take_echoed(time);
         if !flushed.is_empty() {
             self.answer_flushes(flushed, &Ok(()));

@@ -42,19 +42,64 @@ impl Session {
         else {
             return;
         };
-        let current = link.server;
+        let (current, leaves) = (link.server, link.farewell.is_some());
         let others: Vec<u64> = named.filter(|&server| server != current).collect();
         if others.is_empty() {
             // Better on a server that goes than on none.
             return;
         }
+        self.servers.replace(others);
+        if leaves {
+            return;
+        }
+        if self.flushes.are_all_confirmed() {
+            return self.depart(now);
+        }
+        // A lane that is closed may lose what is on it: first the server's word that it has all.
+        // What is published meanwhile waits for the next one.
+        let ping = self.send_ping();
+        if let Some(link) = &mut self.link {
+            link.farewell = ping;
+        }
+        self.timers.set(Timer::Farewell, now + FAREWELL_TIMEOUT);
+    }
+
+    pub(super) fn is_farewell_echo(&self, time: f64) -> bool {
+        let awaited = self.link.as_ref().and_then(|link| link.farewell);
+        awaited.is_some_and(|number| f64::from(number).to_bits() == time.to_bits())
+    }
+
+    /// Leaves the server for another one.
+    pub(super) fn depart(&mut self, now: Instant) {
         let reason = Reason::ShuttingDown;
         self.stats.moves += 1;
         self.note_failed_server();
         self.drop_link();
         self.emit(Event::Disconnected { reason });
-        self.servers.replace(others);
         self.try_next_server(now, reason);
+    }
+
+    /// The coordinator is left before the server is: there is nowhere to go for now.
+    pub(super) fn stay(&mut self) {
+        self.timers.stop(Timer::Farewell);
+        if let Some(link) = &mut self.link
+            && link.farewell.take().is_some()
+        {
+            self.flush_queue();
+        }
+    }
+
+    pub(super) fn check_farewell(&self) {
+        let leaves = self
+            .link
+            .as_ref()
+            .is_some_and(|link| link.farewell.is_some());
+        assert_eq!(leaves, self.timers.is_set(Timer::Farewell), "not for ever");
+        let is_welcomed = matches!(self.signalling, Signalling::Welcomed { .. });
+        assert!(
+            !leaves || is_welcomed && self.servers.is_fresh(),
+            "who leaves has somewhere to go"
+        );
     }
 
     /// Somebody else goes on under our alias: the token is void, and so is all that we have by it.
@@ -93,3 +138,6 @@ impl Session {
 
 /// A server that asks all the time shall not have us ask the coordinator all the time.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a server is waited for that is left: a round trip, and one retransmission.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);

@@ -63,6 +63,11 @@ impl Servers {
         self.come_back_after = None;
     }
 
+    /// There are some that the coordinator has named just now.
+    pub(super) fn is_fresh(&self) -> bool {
+        !self.untried.is_empty()
+    }
+
     /// Should none of them take us, this is how long one that is full asks us to wait.
     pub(super) fn note_wait(&mut self, least: Duration) {
         if !least.is_zero() {
@@ -131,6 +136,7 @@ impl Session {
         self.servers.come_back_after = None;
         self.servers.version = 0;
         self.servers.refusal = None;
+        self.stay();
         let left = std::mem::replace(&mut self.signalling, Signalling::Down);
         if let Some(socket) = left.socket() {
             self.outputs.push_back(Output::HangUp { socket });

@@ -3,6 +3,7 @@
 
 mod connect;
 mod convergence;
+mod farewell;
 mod flush;
 mod garbage;
 mod moves;

@@ -19,13 +19,15 @@ pub(super) enum Timer {
     Ping,
     /// Asking for another server, as the present one wishes.
     Migrate,
+    /// The present server's word that it has everything, before it is left.
+    Farewell,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Timers([Option<Instant>; Timer::ALL.len()]);
 
 impl Timer {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Dial,
         Self::Token,
         Self::Welcome,
@@ -33,6 +35,7 @@ impl Timer {
         Self::Ready,
         Self::Ping,
         Self::Migrate,
+        Self::Farewell,
     ];
 }
 

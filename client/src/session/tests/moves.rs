@@ -5,14 +5,14 @@ use proto::MigrateMessage;
 
 const WITHIN: Duration = Duration::from_secs(4);
 
-fn migrate() -> MigrateMessage {
+pub(super) fn migrate() -> MigrateMessage {
     MigrateMessage {
         r#type: MessageType::Migrate.into(),
         within_ms: u32::try_from(WITHIN.as_millis()).expect("small"),
     }
 }
 
-fn welcome_back(servers: &[u64]) -> WelcomeMessage {
+pub(super) fn welcome_back(servers: &[u64]) -> WelcomeMessage {
     WelcomeMessage {
         resume_token: "t0ken".into(),
         ..welcome(ALIAS, servers)
@@ -21,7 +21,7 @@ fn welcome_back(servers: &[u64]) -> WelcomeMessage {
 
 /// Connected to server 7 for a minute, subscribed to `a`, with a token and without PINGs, so that
 /// the next deadline is the one that a test is about.
-fn settled(seed: u64) -> Script {
+pub(super) fn settled(seed: u64) -> Script {
     let mut script = Script::with(Config {
         seed,
         ping_interval: None,
@@ -43,7 +43,7 @@ fn settled(seed: u64) -> Script {
 }
 
 /// Asked to go, waited, and on the way to the coordinator; yields the new socket.
-fn asking() -> (Script, SocketId) {
+pub(super) fn asking() -> (Script, SocketId) {
     let mut script = settled(1);
     script.packet(migrate());
     script.assert_quiet();
@@ -54,13 +54,13 @@ fn asking() -> (Script, SocketId) {
     (script, socket)
 }
 
-fn assert_on(script: &Script, server: u64) {
+pub(super) fn assert_on(script: &Script, server: u64) {
     let alias = ALIAS;
     assert_eq!(script.session.state(), State::Connected { alias, server });
 }
 
 /// The old peer is left, and server 8 is asked.
-fn take_move(script: &mut Script) {
+pub(super) fn take_move(script: &mut Script) {
     assert!(matches!(script.take(), Output::ClosePeer { .. }));
     let reason = Reason::ShuttingDown;
     assert_eq!(script.take_event(), Event::Disconnected { reason });
@@ -96,6 +96,7 @@ fn migrate_waits_a_random_part_then_moves_with_alias_and_subscriptions() {
 
     script.input(Input::SignallingOpened { socket });
     script.signal(welcome_back(&[7, 8]));
+    script.echo();
     take_move(&mut script);
     assert_eq!(script.publish(Lane::Reliable, b"2"), Ok(Published::Queued));
     script.signal(offer(8));

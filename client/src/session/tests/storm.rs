@@ -29,6 +29,8 @@ enum Trouble {
     Close,
     /// A server is full, draining or gone, or takes clients again.
     Server(u8, bool),
+    /// Servers echo PINGs, or are slow to.
+    Echoes(bool),
     Migrate(u16),
     PeerGone(bool),
     /// Whoever gives tokens has some, or not.
@@ -64,6 +66,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
         2 => Just(Trouble::Lose),
         2 => Just(Trouble::Close),
         3 => (0..3_u8, any::<bool>()).prop_map(|(server, open)| Trouble::Server(server, open)),
+        1 => any::<bool>().prop_map(Trouble::Echoes),
         3 => (0..10_000_u16).prop_map(Trouble::Migrate),
         2 => any::<bool>().prop_map(Trouble::PeerGone),
         2 => any::<bool>().prop_map(Trouble::Tokens),
@@ -79,6 +82,7 @@ struct World {
     coordinator_is_there: bool,
     tokens_are_known: bool,
     servers_open: [bool; 3],
+    servers_echo: bool,
     tokens_are_there: bool,
     /// The alias of the next session without a token.
     fresh: u64,
@@ -112,6 +116,7 @@ impl World {
             coordinator_is_there: true,
             tokens_are_known: true,
             servers_open: [true; 3],
+            servers_echo: true,
             tokens_are_there: true,
             fresh: 1_000,
             socket: None,
@@ -237,7 +242,8 @@ impl World {
     fn served(&mut self, frame: Bytes) {
         let answer = match peek::message_type(&frame) {
             Some(MessageType::Auth) => ready(self.alias, 0).encode_to_vec().into(),
-            Some(MessageType::Ping) => frame,
+            Some(MessageType::Ping) if self.servers_echo => frame,
+            Some(MessageType::Ping) => return,
             Some(MessageType::Subscribe) => {
                 let message = SubscribeMessage::decode(frame).expect("a SUBSCRIBE");
                 let topics = message.entries.into_iter().map(|entry| entry.topic);
@@ -339,6 +345,7 @@ impl World {
                 self.packet(migrate.encode_to_vec().into());
             }
             Trouble::PeerGone(about_us) => self.tell_gone(if about_us { self.alias } else { 1 }),
+            Trouble::Echoes(echo) => self.servers_echo = echo,
             Trouble::Tokens(there) => self.tokens_are_there = there,
             Trouble::Subscribe(topic) => {
                 self.script.subscribe(&[&format!("t{topic}")]);
@@ -390,6 +397,7 @@ impl World {
     fn heal(&mut self) {
         self.coordinator_is_there = true;
         self.servers_open = [true; 3];
+        self.servers_echo = true;
         self.tokens_are_there = true;
         self.signal(servers(0, &[1, 2, 3]));
         self.settle();
