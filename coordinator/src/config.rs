@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use auth::{Authenticator, ClusterSecret};
 use bytes::Bytes;
-use coordinator_core::{Instance, Selector};
+use coordinator_core::{Instance, Selector, Topology};
 
 use crate::hub::COMMANDS_MAX;
 
@@ -18,6 +18,8 @@ pub struct Config {
     pub instance: Instance,
     /// How servers are picked for clients.
     pub selector: Selector,
+    /// How servers are linked.
+    pub topology: Topology,
     /// Who may join as a client.
     pub clients: Arc<dyn Authenticator>,
     /// Who knows it may join as a server.
@@ -42,6 +44,7 @@ impl Config {
             listen: LISTEN,
             instance: Instance::default(),
             selector: Selector::default(),
+            topology: Topology::default(),
             clients,
             cluster_secret,
             raw_cluster_secret: false,
@@ -138,6 +141,8 @@ pub struct Timeouts {
     pub header: Duration,
     /// For an HTTP request as a whole, from its connection to its response.
     pub request: Duration,
+    /// Until a server that has said how it is doing, and says no more, is sent no clients.
+    pub stale: Duration,
     /// For the other side to answer a close.
     pub close: Duration,
     /// For all sessions to be closed at the end.
@@ -153,6 +158,7 @@ impl Default for Timeouts {
             auth: Duration::from_secs(10),
             header: Duration::from_secs(10),
             request: Duration::from_secs(30),
+            stale: coordinator_core::Config::default().stale_after,
             close: Duration::from_secs(2),
             drain: Duration::from_secs(5),
         }

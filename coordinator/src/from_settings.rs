@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use auth::{AllowAll, Authenticator, ClusterSecret, SharedSecret, secret};
-use coordinator_core::{Instance, Rate, Selector};
+use coordinator_core::{Instance, Rate, Selector, Topology};
 use settings::{Effective, Problems, Settings};
 use tracing_subscriber::EnvFilter;
 
@@ -64,7 +64,8 @@ pub(crate) fn load(
     let config = Config {
         listen: settings.take("listen", defaults.listen),
         instance: instance(&mut settings),
-        selector: selector(&mut settings),
+        selector: settings.take_choice("selector", defaults.selector, &Selector::ALL),
+        topology: settings.take_choice("topology", defaults.topology, &Topology::ALL),
         raw_cluster_secret: settings.take("raw_cluster_secret", defaults.raw_cluster_secret),
         resume_lifetime: resume_lifetime(&mut settings, defaults.resume_lifetime),
         limits: limits(&mut settings, &defaults.limits),
@@ -152,14 +153,6 @@ fn instance(settings: &mut Settings) -> Instance {
     Instance::new(number).unwrap_or_default()
 }
 
-fn selector(settings: &mut Settings) -> Selector {
-    let name = settings.take("selector", "random".to_string());
-    name.parse().unwrap_or_else(|problem| {
-        settings.problem(format!("selector: {problem}"));
-        Selector::default()
-    })
-}
-
 fn resume_lifetime(settings: &mut Settings, default: Duration) -> Duration {
     let range = Duration::from_secs(1)..=Duration::from_hours(365 * 24);
     settings.take_within("resume_lifetime", default, range)
@@ -233,6 +226,7 @@ fn timeouts(settings: &mut Settings, defaults: &Timeouts) -> Timeouts {
         auth: timeout("timeouts.auth", defaults.auth),
         header: timeout("timeouts.header", defaults.header),
         request: timeout("timeouts.request", defaults.request),
+        stale: timeout("timeouts.stale", defaults.stale),
         close: timeout("timeouts.close", defaults.close),
         drain: timeout("timeouts.drain", defaults.drain),
     };
@@ -308,6 +302,43 @@ mod tests {
     }
 
     #[test]
+    fn choices_are_told_by_their_names() {
+        let variables = &[
+            ("BROKER_CLUSTER_SECRET", SECRET),
+            ("BROKER_INSECURE", "true"),
+            ("BROKER_SELECTOR", "two-choices"),
+            ("BROKER_TOPOLOGY", "star"),
+            ("BROKER_TIMEOUTS__STALE", "5s"),
+            ("BROKER_RESUME_LIFETIME", "1s"),
+        ];
+        let loaded = load_with(&Args::default(), variables).expect("nothing wrong");
+        let config = loaded.config;
+        assert_eq!(config.selector, Selector::TwoChoices);
+        assert_eq!(config.topology, Topology::Star);
+        assert_eq!(config.timeouts.stale, Duration::from_secs(5));
+        assert_eq!(config.resume_lifetime, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_lifetime_has_its_bounds() {
+        for (text, good) in [
+            ("1s", true),
+            ("999ms", false),
+            ("8760h", true),
+            ("8761h", false),
+        ] {
+            let text = text.to_string();
+            let loaded = load(&Args::default(), move |name| match name {
+                "BROKER_CLUSTER_SECRET" => Some(SECRET.into()),
+                "BROKER_INSECURE" => Some("true".into()),
+                "BROKER_RESUME_LIFETIME" => Some(text.clone()),
+                _ => None,
+            });
+            assert_eq!(loaded.is_ok(), good);
+        }
+    }
+
+    #[test]
     fn secrets_are_asked_for_with_what_to_do() {
         let problems = load_with(&Args::default(), &[]).expect_err("two problems");
         let [clients, cluster] = problems.lines() else {
@@ -325,13 +356,14 @@ mod tests {
             ("BROKER_INSECURE", "true"),
             ("BROKER_INSTANCE", "64"),
             ("BROKER_SELECTOR", "astrology"),
+            ("BROKER_TOPOLOGY", "ring"),
             ("BROKER_LOG__FORMAT", "xml"),
             ("BROKER_LIMITS__CLIENTS_MAX", "0"),
             ("BROKER_TIMEOUTS__IDLE", "30s"),
             ("BROKER_TIMEOUTS__REQUEST", "10s"),
         ];
         let problems = load_with(&Args::default(), variables).expect_err("problems");
-        assert_eq!(problems.lines().len(), 8, "{problems}");
+        assert_eq!(problems.lines().len(), 9, "{problems}");
         assert!(!problems.to_string().contains("\"short\""), "{problems}");
     }
 }

@@ -137,6 +137,7 @@ impl Hub {
             role: owner.role,
             ours: owner.ours,
             resume: owner.resume,
+            region: owner.region.clone(),
         };
         self.seats.insert(session, (owner, seat));
         self.input(opened);

@@ -49,7 +49,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use coordinator_core::Selector;
+pub use coordinator_core::{Selector, Topology};
 
 pub use crate::config::{Config, Limits, Outbox, Page, Timeouts};
 use crate::{
@@ -136,6 +136,8 @@ impl Server {
             started: since_epoch(),
             seed: rand::random(),
             selector: config.selector,
+            topology: config.topology,
+            stale_after: config.timeouts.stale,
             limits: config.limits.core.clone(),
         });
         let tokens = Tokens {

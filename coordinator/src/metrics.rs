@@ -125,9 +125,10 @@ impl Collector for Core {
         let gauges = [
             ("clients", "Clients with a session", stats.clients),
             ("servers", "Servers and hubs with a session", stats.servers),
+            ("hubs", "Hubs with a session", stats.hubs),
             (
                 "clients_waiting",
-                "Clients that wait for a server to appear",
+                "Clients that wait for a server that has room",
                 stats.waiting,
             ),
         ];
@@ -136,8 +137,17 @@ impl Collector for Core {
             let kind = gauge.metric_type();
             gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
+        let gauge = ConstGauge::new(0_i64).metric_type();
+        let name = "servers_by_state";
+        let help = "Servers that are no hubs, by whether clients are sent to them";
+        let mut family = encoder.encode_descriptor(name, help, None, gauge)?;
+        for (state, value) in stats.servers_by_state() {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(family.encode_family(&[("state", state)])?)?;
+        }
         let counters = [
             ("signals_relayed", "Signals relayed", stats.relayed),
+            ("loads", "LOADs taken from servers", stats.loads),
             ("welcomes", "WELCOMEs sent", stats.welcomes),
             ("server_lists", "SERVERS sent", stats.server_lists),
             (

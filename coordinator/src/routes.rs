@@ -28,12 +28,14 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Clients that come now are given a server.
+/// There is a server that clients can be sent to, if not at the moment: one that has no room, or is
+/// silent, is not mended by sending clients to another coordinator.
 async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
     if shared.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n");
     }
-    if shared.stats.borrow().servers == 0 {
+    let stats = *shared.stats.borrow();
+    if stats.servers == stats.hubs {
         return (StatusCode::SERVICE_UNAVAILABLE, "no communication server\n");
     }
     (StatusCode::OK, "ready\n")

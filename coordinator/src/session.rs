@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
-use coordinator_core::{Resume, SessionId};
+use coordinator_core::{Region, Resume, SessionId};
 use futures_util::SinkExt as _;
 use proto::{Reason, Role};
 use tokio::{
@@ -33,6 +33,8 @@ pub(crate) struct Owner {
     pub(crate) identity: Bytes,
     /// What it may take up.
     pub(crate) resume: Option<Resume>,
+    /// Where it says that it is.
+    pub(crate) region: Option<Region>,
 }
 
 /// Serves `socket` until it, the other side or the server ends.

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use coordinator_core::{Alias, Resume};
+use coordinator_core::{Alias, Region, Resume};
 use proto::{Reason, Role, SUBPROTOCOL};
 use tokio::{sync::OwnedSemaphorePermit, time};
 
@@ -90,6 +90,7 @@ async fn join(
                     ours,
                     identity,
                     resume,
+                    region: token::query(&uri, "region").and_then(|name| Region::parse(&name)),
                 };
                 (owner, permit)
             }),

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use proto::limits;
 
-use crate::{Instance, Rate, Selector};
+use crate::{Instance, Rate, Selector, Topology};
 
 /// What a coordinator is told at its start.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Which of several coordinators it is.
     pub instance: Instance,
@@ -17,8 +17,27 @@ pub struct Config {
     pub seed: u64,
     /// How servers are picked for clients.
     pub selector: Selector,
+    /// How servers are linked.
+    pub topology: Topology,
+    /// How long a server that has said how it is doing may be silent and still be sent clients.
+    pub stale_after: Duration,
     /// How much is taken.
     pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            instance: Instance::default(),
+            started: Duration::ZERO,
+            seed: 0,
+            selector: Selector::default(),
+            topology: Topology::default(),
+            // Servers speak every two seconds: five times in a row is no accident.
+            stale_after: Duration::from_secs(10),
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// How much a coordinator takes.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proto::{Reason, Role, WelcomeMessage};
 
-use crate::Alias;
+use crate::{Alias, Region};
 
 /// A session, as the shell calls it. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +34,8 @@ pub enum Input {
         ours: bool,
         /// What it may take up, as its token says: one that was given to the same role and identity.
         resume: Option<Resume>,
+        /// Where it says that it is.
+        region: Option<Region>,
     },
     /// A WebSocket message came.
     Signal {

@@ -11,7 +11,13 @@
 //!
 //! let mut coordinator = Coordinator::new(Config::default());
 //! let session = SessionId(1);
-//! let opened = Input::SessionOpened { session, role: Role::Client, ours: true, resume: None };
+//! let opened = Input::SessionOpened {
+//!     session,
+//!     role: Role::Client,
+//!     ours: true,
+//!     resume: None,
+//!     region: None,
+//! };
 //! coordinator.handle_input(std::time::Instant::now(), opened);
 //! while let Some(output) = coordinator.poll_output() {
 //!     let Output::Welcome { welcome, .. } = output else { panic!("there is room for one") };
@@ -23,19 +29,24 @@ pub mod alias;
 mod config;
 mod contract;
 mod lists;
+mod load;
 mod rate;
+mod region;
 mod registry;
 mod relay;
 mod selector;
 mod sessions;
 mod signal;
 mod stats;
+mod topology;
 mod waiting;
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use proto::ServerEntry;
 use rand::{SeedableRng, rngs::StdRng};
 
 pub use crate::{
@@ -43,11 +54,15 @@ pub use crate::{
     config::{Config, Limits},
     contract::{Input, Output, Resume, SessionId},
     rate::Rate,
+    region::Region,
     selector::Selector,
     stats::{DropReason, Dropped, Resumes, Stats},
+    topology::Topology,
 };
 use crate::{
-    registry::{Registry, Session},
+    lists::List,
+    registry::{Newcomer, Registry, Session},
+    topology::is_hub,
     waiting::Waiting,
 };
 
@@ -57,16 +72,19 @@ pub struct Coordinator {
     selector: Selector,
     /// The server that was assigned last.
     assigned: Option<Alias>,
+    topology: Topology,
+    stale_after: Duration,
     limits: Limits,
     aliases: alias::Allocator,
     rng: StdRng,
     registry: Registry,
     waiting: Waiting,
     shutting_down: bool,
-    /// The list of servers that was announced last, ascending.
-    announced: Vec<ServerEntry>,
-    /// Of that list; rises with every change.
-    version: u64,
+    list: List,
+    /// Whether it is to be looked how the servers are doing.
+    standings_due: bool,
+    /// When the first of them is stale, unless it speaks.
+    stale_at: Option<Instant>,
     stats: Stats,
     outputs: VecDeque<Output>,
 }
@@ -78,14 +96,17 @@ impl Coordinator {
         Self {
             selector: config.selector,
             assigned: None,
+            topology: config.topology,
+            stale_after: config.stale_after,
             limits: config.limits,
             aliases: alias::Allocator::new(config.started, config.instance),
             rng: StdRng::seed_from_u64(config.seed),
             registry: Registry::default(),
             waiting: Waiting::default(),
             shutting_down: false,
-            announced: Vec::new(),
-            version: 0,
+            list: List::default(),
+            standings_due: false,
+            stale_at: None,
             stats: Stats::default(),
             outputs: VecDeque::new(),
         }
@@ -100,7 +121,16 @@ impl Coordinator {
                 role,
                 ours,
                 resume,
-            } => self.open(now, session, role, ours, resume),
+                region,
+            } => {
+                let newcomer = Newcomer {
+                    role,
+                    ours,
+                    resume,
+                    region,
+                };
+                self.open(now, session, newcomer);
+            }
             Input::Signal { session, bytes } => {
                 if let Err(reason) = self.relay(now, session, bytes) {
                     self.stats.dropped.count(reason);
@@ -109,7 +139,10 @@ impl Coordinator {
             Input::SessionClosed { session } => self.close(session),
             Input::ShuttingDown => self.shutting_down = true,
         }
+        self.look_after_servers(now);
         self.offer_to_waiting(now);
+        self.look_after_servers(now);
+        self.announce(now);
         self.stats.clients = count(self.registry.clients_count());
         self.stats.servers = count(self.registry.servers_count());
         self.stats.waiting = count(self.waiting.count());
@@ -123,7 +156,10 @@ impl Coordinator {
     /// When it wants [`Input::Tick`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.waiting.next_deadline()
+        let offer_at = self.waiting.next_deadline();
+        let offer_at = offer_at.filter(|_| self.stats.servers_live > 0);
+        let deadlines = [offer_at, self.list.next_deadline(), self.stale_at];
+        deadlines.into_iter().flatten().min()
     }
 
     /// What happened so far.
@@ -143,18 +179,16 @@ impl Coordinator {
         for id in self.waiting.sessions() {
             assert!(self.registry.session(id).is_some_and(is_waiter), "{id:?}");
         }
-        let can_offer = self.waiting.count() > 0 && self.registry.servers_count() > 0;
-        assert_eq!(self.next_deadline().is_some(), can_offer);
+        let can_offer = self.waiting.count() > 0 && self.stats.servers_live > 0;
+        assert!(self.next_deadline().is_some() || !can_offer);
         for session in self.registry.sessions() {
             assert!(self.aliases.is_past(session.alias), "{session:?}");
         }
-        let announced = self.announced.iter().map(|entry| entry.alias);
         let servers = self.registry.servers().map(|server| server.alias.number());
-        let is_current = announced.eq(servers);
-        assert!(
-            is_current || self.shutting_down,
-            "the list is that of the servers"
-        );
+        let is_current = self.list.aliases().eq(servers);
+        assert!(is_current || self.shutting_down, "all servers are listed");
+        let hubs = self.registry.servers().filter(|server| is_hub(server.role));
+        assert!(hubs.count() <= 1 || !self.topology.has_one_hub(), "one hub");
     }
 
     fn send(&mut self, session: SessionId, bytes: Bytes) {

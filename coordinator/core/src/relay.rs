@@ -3,12 +3,11 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use proto::Reason;
+use proto::{LoadMessage, Reason};
 
 use crate::{
     Alias, Coordinator, DropReason, SessionId,
-    registry::Session,
-    signal::{Kind, Signal},
+    signal::{Kind, Received, Signal},
 };
 
 impl Coordinator {
@@ -32,12 +31,33 @@ impl Coordinator {
         if size > self.limits.signal_bytes_max {
             return Err(DropReason::TooLarge);
         }
-        let signal = Signal::decode(bytes)?;
+        let signal = match Received::decode(bytes)? {
+            Received::Signal(signal) => signal,
+            Received::Load(load) => return self.hear_load(now, from, &load),
+        };
         let delivered = self.deliver(from, signal);
         if let Err((Kind::Connect, to, _)) = delivered {
             self.refuse_connect(from, to);
         }
         delivered.map_err(|(_, _, reason)| reason)
+    }
+
+    /// A server says how it is doing.
+    fn hear_load(
+        &mut self,
+        now: Instant,
+        from: SessionId,
+        load: &LoadMessage,
+    ) -> Result<(), DropReason> {
+        let server = self.registry.session_mut(from);
+        let server = server.filter(|sender| sender.is_server());
+        let server = server.ok_or(DropReason::ServerOnly)?;
+        if !server.server.load.hear(now, load) {
+            return Err(DropReason::BadLoad);
+        }
+        self.stats.loads += 1;
+        self.servers_changed();
+        Ok(())
     }
 
     fn deliver(&mut self, from: SessionId, signal: Signal) -> Result<(), Undelivered> {
@@ -47,7 +67,7 @@ impl Coordinator {
         let target = target.ok_or_else(|| undelivered(DropReason::TargetGone))?;
         let sender = self.registry.session(from);
         let sender = sender.ok_or_else(|| undelivered(DropReason::SessionGone))?;
-        if !may_reach(sender, target, kind) {
+        if !self.topology.may_reach(sender, target, kind) {
             return Err(undelivered(DropReason::TargetForbidden));
         }
         let bytes = signal.encode_stamped(sender.alias, sender.role);
@@ -58,6 +78,8 @@ impl Coordinator {
             && !sender.is_server()
         {
             sender.contact(to, contacts_max);
+            self.registry.send_to(from, to);
+            self.standings_due = true;
         }
         self.stats.relayed += 1;
         self.send(to_session, bytes);
@@ -80,14 +102,3 @@ impl Coordinator {
 }
 
 type Undelivered = (Kind, Alias, DropReason);
-
-/// Servers reach each other and the clients that asked for them; clients reach servers. Nobody
-/// reaches a stranger.
-fn may_reach(sender: &Session, target: &Session, kind: Kind) -> bool {
-    match (sender.is_server(), target.is_server()) {
-        (true, true) => sender.alias != target.alias,
-        (true, false) => kind != Kind::Connect && target.has_contacted(sender.alias),
-        (false, true) => matches!(kind, Kind::Connect | Kind::Answer | Kind::Candidate),
-        (false, false) => false,
-    }
-}

@@ -1,8 +1,10 @@
 //! Which server a client is given.
 
-use std::str::FromStr;
-
-use rand::{rngs::StdRng, seq::index};
+use rand::{
+    RngExt as _,
+    rngs::StdRng,
+    seq::{SliceRandom as _, index},
+};
 
 use crate::alias::Alias;
 
@@ -15,18 +17,34 @@ pub enum Selector {
     /// One after the other, by alias: clients that come one by one are spread evenly, and two in a
     /// row never share a server.
     RoundRobin,
+    /// The one of which the least is used.
+    LeastLoaded,
+    /// Of two at random, the one of which less is used: nearly as even, and no crowd at the one
+    /// that is the best for the moment.
+    TwoChoices,
+    /// One of the client's region before all others, each by two choices.
+    Region,
 }
 
-impl FromStr for Selector {
-    type Err = String;
+impl Selector {
+    /// Every one, by its name.
+    pub const ALL: [(&str, Self); 5] = [
+        ("random", Self::Random),
+        ("round-robin", Self::RoundRobin),
+        ("least-loaded", Self::LeastLoaded),
+        ("two-choices", Self::TwoChoices),
+        ("region", Self::Region),
+    ];
+}
 
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "random" => Ok(Self::Random),
-            "round-robin" => Ok(Self::RoundRobin),
-            _ => Err(format!("expected random or round-robin, got {name:?}")),
-        }
-    }
+/// A server that a client may be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) alias: Alias,
+    /// How much of it is used, in parts of a million.
+    pub(crate) used_ppm: u64,
+    /// Of the client's own region.
+    pub(crate) near: bool,
 }
 
 impl Selector {
@@ -35,77 +53,61 @@ impl Selector {
     pub(crate) fn select(
         self,
         rng: &mut StdRng,
-        servers: &[Alias],
+        servers: &[Candidate],
         last: Option<Alias>,
         count_max: usize,
     ) -> Vec<Alias> {
+        let count = servers.len().min(count_max);
         match self {
             Self::Random => {
-                let count = servers.len().min(count_max);
                 let picked = index::sample(rng, servers.len(), count);
-                let at = |index| servers.get(index).copied();
+                let at = |at: usize| servers.get(at).map(|server| server.alias);
                 picked.iter().filter_map(at).collect()
             }
             Self::RoundRobin => {
-                let next = servers.partition_point(|&alias| Some(alias) <= last);
+                let next = servers.partition_point(|server| Some(server.alias) <= last);
                 let turn = servers.iter().cycle().skip(next);
-                turn.take(servers.len().min(count_max)).copied().collect()
+                turn.take(count).map(|server| server.alias).collect()
+            }
+            Self::LeastLoaded => {
+                let mut servers = servers.to_vec();
+                // The order of equals is by chance: the sort keeps it.
+                servers.shuffle(rng);
+                servers.sort_by_key(|server| server.used_ppm);
+                let servers = servers.into_iter().take(count);
+                servers.map(|server| server.alias).collect()
+            }
+            Self::TwoChoices => two_choices(rng, servers.to_vec(), count).collect(),
+            Self::Region => {
+                let near = |server: &&Candidate| server.near;
+                let near: Vec<Candidate> = servers.iter().filter(near).copied().collect();
+                let far = servers.iter().filter(|server| !server.near);
+                let far: Vec<Candidate> = far.copied().collect();
+                let near_count = near.len().min(count);
+                let mut picked: Vec<Alias> = two_choices(rng, near, near_count).collect();
+                picked.extend(two_choices(rng, far, count - near_count));
+                picked
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::SeedableRng;
-    use std::collections::BTreeMap;
-
-    #[test]
-    fn random_is_even_and_without_repetition() {
-        let servers: Vec<Alias> = (1..=6).map(Alias::from_wire).collect();
-        let mut rng = StdRng::seed_from_u64(1);
-        let mut assigned: BTreeMap<Alias, u32> = BTreeMap::new();
-        for _ in 0..6_000 {
-            let picked = Selector::Random.select(&mut rng, &servers, None, 4);
-            assert_eq!(picked.len(), 4);
-            *assigned.entry(picked[0]).or_default() += 1;
-            let mut distinct = picked.clone();
-            distinct.sort();
-            distinct.dedup();
-            assert_eq!(distinct.len(), 4, "{picked:?}");
-        }
-        for (server, count) in assigned {
-            // Six standard deviations of a binomial(6000, 1/6) are 173.
-            assert!((827..1173).contains(&count), "{server}: {count}");
-        }
-    }
-
-    #[test]
-    fn few_servers_are_all_there_is() {
-        let mut rng = StdRng::seed_from_u64(1);
-        assert!(Selector::Random.select(&mut rng, &[], None, 4).is_empty());
-        let one = [Alias::from_wire(7)];
-        assert_eq!(Selector::Random.select(&mut rng, &one, None, 4), one);
-    }
-
-    #[test]
-    fn round_robin_takes_turns_whoever_comes_and_goes() {
-        let alias = Alias::from_wire;
-        let mut rng = StdRng::seed_from_u64(1);
-        let mut next = |servers: &[u64], last: Option<u64>| {
-            let servers: Vec<Alias> = servers.iter().map(|&number| alias(number)).collect();
-            Selector::RoundRobin.select(&mut rng, &servers, last.map(alias), 4)
-        };
-        assert_eq!(next(&[], Some(3)), []);
-        assert_eq!(next(&[1, 2, 3], None), [1, 2, 3].map(alias));
-        assert_eq!(next(&[1, 2, 3], Some(1)), [2, 3, 1].map(alias));
-        assert_eq!(next(&[1, 2, 3], Some(3)), [1, 2, 3].map(alias));
-        assert_eq!(
-            next(&[1, 3], Some(2)),
-            [3, 1].map(alias),
-            "the last one has gone"
-        );
-        assert_eq!(next(&[1, 2, 3, 4, 5, 6], Some(4)), [5, 6, 1, 2].map(alias));
-    }
+/// So many of `left`, which are no fewer, one after the other: each is the better of two.
+fn two_choices(
+    rng: &mut StdRng,
+    mut left: Vec<Candidate>,
+    count: usize,
+) -> impl Iterator<Item = Alias> {
+    (0..count).map_while(move |_| {
+        let one = (!left.is_empty()).then(|| rng.random_range(0..left.len()))?;
+        // Another one, if there is: never the same.
+        let step = rng.random_range(0..left.len().max(2) - 1) + 1;
+        let other = (one + step) % left.len();
+        let used = |at: usize| left.get(at).map(|server| server.used_ppm);
+        let better = if used(other) < used(one) { other } else { one };
+        Some(left.swap_remove(better).alias)
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,12 @@ use proto::{
 };
 use rand::RngExt as _;
 
-use crate::{Alias, Coordinator, Output, Resume, SessionId, registry::Session, signal::is_server};
+use crate::{
+    Alias, Coordinator, Output, Resume, SessionId,
+    registry::{Newcomer, Session},
+    signal::is_server,
+    topology::is_hub,
+};
 
 /// What becomes of something to be taken up.
 enum Claim {
@@ -23,53 +28,51 @@ enum Claim {
 }
 
 impl Coordinator {
-    pub(crate) fn open(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        role: Role,
-        ours: bool,
-        resume: Option<Resume>,
-    ) {
+    pub(crate) fn open(&mut self, now: Instant, id: SessionId, newcomer: Newcomer) {
         if self.registry.session(id).is_some() {
             debug_assert!(false, "session {id:?} opened twice");
             return;
         }
+        let (role, ours) = (newcomer.role, newcomer.ours);
+        let resume = newcomer.resume;
         let resume = resume.map(|resume| (resume, self.claim(resume, role)));
         let before = match resume {
             Some((_, Claim::Held(before))) => Some(before),
             _ => None,
         };
-        if before.is_none() && !self.has_room(role) {
-            return self.refuse(id);
+        if before.is_none()
+            && let Err(reason) = self.admit(role)
+        {
+            return self.refuse(id, reason);
         }
         let kept = resume.and_then(|(resume, claim)| self.settle(&claim).then_some(resume));
-        let mut session = Session::new(now, id, kept.unwrap_or_else(|| self.fresh()), role, ours);
+        let resume = kept.unwrap_or_else(|| self.fresh());
+        let mut session = Session::new(now, id, resume, newcomer);
         if let Some(before) = before.and_then(|before| self.replace(before)) {
             session.succeed(before);
         }
         let (alias, welcomed) = (session.alias, ours.then(|| session.resume()));
         self.registry.insert(session);
         if is_server(role) {
-            self.welcome_server(id, alias, welcomed);
+            self.welcome_server(id, alias, role, welcomed);
         } else {
-            self.welcome_client(id, alias, welcomed);
+            self.welcome_client(now, id, alias, welcomed);
         }
     }
 
     pub(crate) fn close(&mut self, id: SessionId) {
         self.waiting.remove(id);
-        if let Some(session) = self.registry.remove(id)
-            && !self.shutting_down
-        {
-            if session.is_server() {
-                self.announce_servers();
-            } else {
-                self.tell_contacts(&session);
-            }
+        let Some(session) = self.registry.remove(id) else {
+            return;
+        };
+        self.registry.leave(session.client.place);
+        if self.shutting_down {
+            return;
         }
-        if self.registry.servers_count() == 0 {
-            self.waiting.pause();
+        if session.is_server() {
+            self.servers_changed();
+        } else {
+            self.tell_contacts(&session);
         }
     }
 
@@ -120,17 +123,28 @@ impl Coordinator {
         }
     }
 
-    fn has_room(&self, role: Role) -> bool {
-        if is_server(role) {
-            self.registry.servers_count() < self.limits.servers_max
+    /// Whether there is room for another session of this role.
+    fn admit(&self, role: Role) -> Result<(), Reason> {
+        let full = if is_server(role) {
+            self.registry.servers_count() >= self.limits.servers_max
         } else {
-            self.registry.clients_count() < self.limits.clients_max
+            self.registry.clients_count() >= self.limits.clients_max
+        };
+        let mut servers = self.registry.servers();
+        if full {
+            Err(Reason::Overloaded)
+        } else if is_hub(role)
+            && self.topology.has_one_hub()
+            && servers.any(|server| is_hub(server.role))
+        {
+            Err(Reason::HubTaken)
+        } else {
+            Ok(())
         }
     }
 
-    fn refuse(&mut self, session: SessionId) {
+    fn refuse(&mut self, session: SessionId, reason: Reason) {
         self.stats.refused += 1;
-        let reason = Reason::Overloaded;
         self.outputs.push_back(Output::Close { session, reason });
     }
 
@@ -150,22 +164,28 @@ impl Coordinator {
         Some(before)
     }
 
-    fn welcome_server(&mut self, id: SessionId, alias: Alias, resume: Option<Resume>) {
-        let others = self.registry.servers().map(|server| server.alias);
-        let others: Vec<Alias> = others.filter(|&other| other != alias).collect();
-        self.welcome(id, alias, resume, &others);
-        // One that took its own place changes nothing for the others.
-        if !self.announce_servers() && resume.is_some() {
-            self.send_others(id, alias);
+    fn welcome_server(&mut self, id: SessionId, alias: Alias, role: Role, resume: Option<Resume>) {
+        self.servers_changed();
+        let others = self.others_of(alias, role).map(|entry| entry.alias);
+        let others = others.map(Alias::from_wire).collect();
+        self.welcome(id, alias, resume, others);
+        if resume.is_some() {
+            self.send_others(id);
         }
     }
 
-    fn welcome_client(&mut self, id: SessionId, alias: Alias, resume: Option<Resume>) {
-        let servers = self.select_servers();
-        self.welcome(id, alias, resume, &servers);
+    fn welcome_client(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        alias: Alias,
+        resume: Option<Resume>,
+    ) {
+        let servers = self.select_servers(now, id);
         if resume.is_some() && servers.is_empty() {
             self.waiting.push(id);
         }
+        self.welcome(id, alias, resume, servers);
     }
 
     /// `resume` is there for sessions of ours.
@@ -174,13 +194,13 @@ impl Coordinator {
         session: SessionId,
         alias: Alias,
         resume: Option<Resume>,
-        servers: &[Alias],
+        servers: Vec<Alias>,
     ) {
         let capabilities = resume.map(|_| frame::capabilities(false));
         let welcome = WelcomeMessage {
             r#type: MessageType::Welcome.into(),
             alias: alias.number(),
-            available_servers: servers.iter().map(|server| server.number()).collect(),
+            available_servers: servers.into_iter().map(Alias::number).collect(),
             capabilities: capabilities.unwrap_or_default(),
             resume_token: String::new(),
         };

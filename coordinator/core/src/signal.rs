@@ -1,14 +1,25 @@
-//! Signals that the coordinator relays: read, stamped with who sent them, and written again.
+//! What sessions send: signals that the coordinator relays, read, stamped with who sent them, and
+//! written again; and what is for itself.
 //!
 //! Written again from what was understood, not patched: a receiver must never see a claim of the
 //! sender's beside the stamp, whichever of two values its decoder prefers.
 
 use bytes::Bytes;
 use proto::{
-    ConnectMessage, ConnectionRefusedMessage, Message, MessageType, Role, WebRtcMessage, peek,
+    ConnectMessage, ConnectionRefusedMessage, LoadMessage, Message, MessageType, Role,
+    WebRtcMessage, peek,
 };
 
 use crate::{alias::Alias, stats::DropReason};
+
+/// What a session may send.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// For somebody else.
+    Signal(Signal),
+    /// For the coordinator.
+    Load(LoadMessage),
+}
 
 /// A signal on its way from one session to another.
 #[derive(Debug)]
@@ -29,23 +40,28 @@ pub(crate) enum Kind {
     Refused,
 }
 
-impl Signal {
+impl Received {
     pub(crate) fn decode(bytes: Bytes) -> Result<Self, DropReason> {
         let number = peek::raw_type(&bytes).ok_or(DropReason::Undecodable)?;
         let kind = MessageType::try_from(number).map_err(|_| DropReason::UnknownType)?;
-        let signal = match kind {
-            MessageType::Connect => ConnectMessage::decode(bytes).map(Self::Connect),
-            MessageType::WebrtcOffer
-            | MessageType::WebrtcAnswer
-            | MessageType::WebrtcIceCandidate => WebRtcMessage::decode(bytes).map(Self::WebRtc),
-            MessageType::ConnectionRefused => {
-                ConnectionRefusedMessage::decode(bytes).map(Self::Refused)
-            }
-            _ => return Err(DropReason::UnexpectedType),
-        };
-        signal.map_err(|_| DropReason::Undecodable)
+        let received =
+            match kind {
+                MessageType::Connect => ConnectMessage::decode(bytes)
+                    .map(|message| Self::Signal(Signal::Connect(message))),
+                MessageType::WebrtcOffer
+                | MessageType::WebrtcAnswer
+                | MessageType::WebrtcIceCandidate => WebRtcMessage::decode(bytes)
+                    .map(|message| Self::Signal(Signal::WebRtc(message))),
+                MessageType::ConnectionRefused => ConnectionRefusedMessage::decode(bytes)
+                    .map(|message| Self::Signal(Signal::Refused(message))),
+                MessageType::Load => LoadMessage::decode(bytes).map(Self::Load),
+                _ => return Err(DropReason::UnexpectedType),
+            };
+        received.map_err(|_| DropReason::Undecodable)
     }
+}
 
+impl Signal {
     pub(crate) const fn to(&self) -> Alias {
         Alias::from_wire(match self {
             Self::Connect(message) => message.to_alias,

@@ -7,10 +7,22 @@ pub struct Stats {
     pub clients: u64,
     /// Sessions of servers and hubs, now.
     pub servers: u64,
-    /// Clients that wait for a server to appear, now.
+    /// Those servers to which clients are sent, now: live, with room, and not silent.
+    pub servers_live: u64,
+    /// Those without room, now.
+    pub servers_full: u64,
+    /// Those that are about to go, now.
+    pub servers_draining: u64,
+    /// Those that have said how they are doing and are silent since, now.
+    pub servers_stale: u64,
+    /// Hubs, now: no clients are sent to them, however they are doing.
+    pub hubs: u64,
+    /// Clients that wait for a server that has room, now.
     pub waiting: u64,
     /// Signals relayed.
     pub relayed: u64,
+    /// LOADs taken.
+    pub loads: u64,
     /// WELCOMEs.
     pub welcomes: u64,
     /// SERVERS.
@@ -25,6 +37,19 @@ pub struct Stats {
     pub resumes: Resumes,
     /// Signals that went nowhere.
     pub dropped: Dropped,
+}
+
+impl Stats {
+    /// Servers that are no hubs, by whether clients are sent to them, named as a metric's label.
+    #[must_use]
+    pub const fn servers_by_state(&self) -> [(&'static str, u64); 4] {
+        [
+            ("live", self.servers_live),
+            ("full", self.servers_full),
+            ("draining", self.servers_draining),
+            ("stale", self.servers_stale),
+        ]
+    }
 }
 
 /// Sessions that had something to take up, by what came of it.
@@ -110,6 +135,10 @@ drops! {
     target_forbidden TargetForbidden;
     /// From a session that is closed.
     session_gone SessionGone;
+    /// From a client, and for servers only to send.
+    server_only ServerOnly;
+    /// A LOAD of which the state is not known.
+    bad_load BadLoad;
 }
 
 #[cfg(test)]

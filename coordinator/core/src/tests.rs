@@ -2,13 +2,16 @@
 
 mod cast;
 mod list;
+mod load;
 mod properties;
 mod relay;
 mod resume;
+mod topology;
 
+use bytes::Bytes;
 use proto::{
-    ConnectMessage, ErrorMessage, Message, MessageType, Reason, Role, ServerState, ServersMessage,
-    WelcomeMessage,
+    ConnectMessage, ErrorMessage, LoadMessage, Message, MessageType, Reason, Role, ServerState,
+    ServersMessage, WelcomeMessage,
 };
 
 use self::cast::Cast;

@@ -14,8 +14,8 @@ use crate::SessionId;
 pub(crate) struct Waiting {
     /// By id, which is by age.
     sessions: BTreeSet<SessionId>,
-    /// When the next batch goes, while there are servers.
-    next_at: Option<Instant>,
+    /// When the next batch may go, after one that has gone.
+    quiet_until: Option<Instant>,
 }
 
 impl Waiting {
@@ -25,29 +25,26 @@ impl Waiting {
 
     pub(crate) fn remove(&mut self, session: SessionId) {
         self.sessions.remove(&session);
-        if self.sessions.is_empty() {
-            self.next_at = None;
-        }
     }
 
-    /// There is no server any more.
-    pub(crate) const fn pause(&mut self) {
-        self.next_at = None;
+    /// Whether a batch may go.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        !self.sessions.is_empty() && self.quiet_until.is_none_or(|until| until <= now)
     }
 
-    /// Those whose turn it is, now that there is a server.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<SessionId> {
-        if self.next_at.is_some_and(|at| now < at) {
-            return Vec::new();
-        }
-        let batch = (0..BATCH_MAX).map_while(|_| self.sessions.pop_first());
-        let batch: Vec<SessionId> = batch.collect();
-        self.next_at = (!self.sessions.is_empty()).then(|| now + BATCH_INTERVAL);
-        batch
+    /// Whose turn it is.
+    pub(crate) fn first(&self) -> Option<SessionId> {
+        self.sessions.first().copied()
     }
 
-    pub(crate) const fn next_deadline(&self) -> Option<Instant> {
-        self.next_at
+    /// A batch has gone.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        self.quiet_until = Some(now + BATCH_INTERVAL);
+    }
+
+    /// When the next batch goes, if there is a server by then.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.quiet_until.filter(|_| !self.sessions.is_empty())
     }
 
     pub(crate) fn count(&self) -> usize {

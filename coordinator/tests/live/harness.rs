@@ -76,10 +76,21 @@ impl Running {
     }
 
     pub(crate) fn server_request(&self) -> ClientRequestBuilder {
-        let token = self.secret.uplink_token(Role::Server, SystemTime::now());
+        self.server_request_at("/discover?role=COMMUNICATION_SERVER")
+    }
+
+    pub(crate) fn server_request_at(&self, path: &str) -> ClientRequestBuilder {
+        self.with_token(path, Role::Server)
+    }
+
+    pub(crate) fn hub_request(&self) -> ClientRequestBuilder {
+        self.with_token("/discover?role=COMMUNICATION_SERVER_HUB", Role::Hub)
+    }
+
+    fn with_token(&self, path: &str, role: Role) -> ClientRequestBuilder {
+        let token = self.secret.uplink_token(role, SystemTime::now());
         let bearer = format!("Bearer {token}");
-        self.request("/discover?role=COMMUNICATION_SERVER")
-            .with_header("Authorization", bearer)
+        self.request(path).with_header("Authorization", bearer)
     }
 
     /// The response to a plain GET, as text: status line, headers, body.

@@ -13,4 +13,6 @@ mod relay;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
+mod servers;
+#[cfg(test)]
 mod shutdown;

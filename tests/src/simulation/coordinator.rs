@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use coordinator_core::{Config, Coordinator, Input, Output, SessionId};
+use coordinator_core::{Config, Coordinator, Input, Output, Region, SessionId};
 use proto::{Message as _, Role};
 
 use super::{
@@ -45,6 +45,7 @@ impl World {
             // Later than at any start before: no two are within a second in a run.
             started: Duration::from_secs(1_000 + self.net.now().as_secs() + u64::from(host.run)),
             seed: self.plan.seed ^ u64::from(host.run),
+            selector: self.plan.selector,
             ..Config::default()
         }));
         self.net.say(Node::Coordinator, "starts");
@@ -68,6 +69,11 @@ impl World {
     /// A dial arrives.
     pub(super) fn take_dial(&mut self, socket: SocketKey) {
         let life = self.net.sockets[socket.0].life;
+        let (role, index) = match life.node {
+            Node::Server(index) => (Role::CommunicationServer, index),
+            Node::Member(index) => (Role::Client, index),
+            Node::Coordinator => return,
+        };
         let cut = self.net.is_cut(life.node, Node::Coordinator);
         let host = &mut self.coordinator;
         let Some(core) = host.core.as_mut().filter(|_| !cut) else {
@@ -87,16 +93,13 @@ impl World {
         let session = SessionId(host.opened);
         host.sessions.insert(session, socket);
         let run = host.run;
-        let role = match life.node {
-            Node::Server(_) => Role::CommunicationServer,
-            _ => Role::Client,
-        };
         let token = self.net.sockets[socket.0].resume.as_deref();
         let opened = Input::SessionOpened {
             session,
             role,
             ours: true,
             resume: token.and_then(|token| credentials::resumed(token, life.node)),
+            region: Region::parse(["north", "south"][index % 2]),
         };
         core.handle_input(self.net.clock.instant(), opened);
         self.net.accept(socket, run);

@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use coordinator_core::Selector;
+
 use super::{clock::At, dice::Dice, sabotage::Sabotage};
 
 /// What may go wrong in a run. New kinds go here and into `faults`.
@@ -97,6 +99,8 @@ pub(super) struct Plan {
     /// Those that are not.
     pub(super) mischiefs: Vec<Mischief>,
     pub(super) topics: usize,
+    /// How the coordinator picks servers for clients.
+    pub(super) selector: Selector,
     pub(super) faults: BTreeSet<Fault>,
     /// One way, between two nodes.
     pub(super) delay_max: Duration,
@@ -134,7 +138,10 @@ impl Plan {
         let peers_max = dice.percent(20).then_some(peers_max);
         let subscriptions_max = dice.percent(15).then(|| 2 + dice.below(4));
         let loss = [1, 5, 20, 50][dice.below(4)];
+        // By dice of its own: the other choices of a seed stay what they were.
+        let (_, selector) = Selector::ALL[Dice::new(seed, "selector").below(Selector::ALL.len())];
         Self {
+            selector,
             seed,
             servers,
             sessions,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::*;
+use crate::{lists::ANNOUNCE_INTERVAL, registry::Newcomer};
 
 pub(super) struct Cast {
     pub(super) coordinator: Coordinator,
@@ -85,15 +86,37 @@ impl Cast {
         ours: bool,
         resume: Option<Resume>,
     ) -> SessionId {
+        self.arrive(Newcomer {
+            role,
+            ours,
+            resume,
+            region: None,
+        })
+    }
+
+    pub(super) fn arrive(&mut self, newcomer: Newcomer) -> SessionId {
         let session = SessionId(self.next);
         self.next += 1;
         self.input(Input::SessionOpened {
             session,
-            role,
-            ours,
-            resume,
+            role: newcomer.role,
+            ours: newcomer.ours,
+            resume: newcomer.resume,
+            region: newcomer.region,
         });
         session
+    }
+
+    /// Opens a session of ours in a region, and reads its WELCOME.
+    pub(super) fn join_in(&mut self, region: &str, role: Role) -> (SessionId, WelcomeMessage) {
+        let session = self.arrive(Newcomer {
+            role,
+            ours: true,
+            resume: None,
+            region: Region::parse(region),
+        });
+        let welcome = self.received::<WelcomeMessage>(session);
+        (session, welcome)
     }
 
     /// Opens a session that takes up what `before` had, and reads its WELCOME.
@@ -130,8 +153,40 @@ impl Cast {
     /// A server of ours, with everything that its arrival set off already read by all.
     pub(super) fn server(&mut self) -> (SessionId, u64) {
         let (session, welcome) = self.join(Role::CommunicationServer, true);
-        self.forget();
+        self.settle();
         (session, welcome.alias)
+    }
+
+    /// Every announcement has gone, and everybody has read everything.
+    pub(super) fn settle(&mut self) {
+        self.settle_quietly();
+        self.forget();
+    }
+
+    /// Every announcement has gone: the next one goes at once.
+    pub(super) fn settle_quietly(&mut self) {
+        self.pass(ANNOUNCE_INTERVAL);
+        self.pass(ANNOUNCE_INTERVAL);
+    }
+
+    /// The server says how it is doing.
+    pub(super) fn load(&mut self, server: SessionId, state: ServerState, peers: [u32; 2]) {
+        let [peers, peers_max] = peers;
+        let load = LoadMessage {
+            r#type: MessageType::Load.into(),
+            state: state.into(),
+            peers,
+            peers_max,
+            ..Default::default()
+        };
+        self.signal(server, &load);
+    }
+
+    /// The servers that a client is told of that comes now, and goes again.
+    pub(super) fn offered(&mut self) -> Vec<u64> {
+        let (client, welcome) = self.join(Role::Client, false);
+        self.close(client);
+        welcome.available_servers
     }
 
     pub(super) fn close(&mut self, session: SessionId) {

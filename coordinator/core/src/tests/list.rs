@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::waiting::{BATCH_INTERVAL, BATCH_MAX};
+use crate::{
+    lists::ANNOUNCE_INTERVAL,
+    waiting::{BATCH_INTERVAL, BATCH_MAX},
+};
 
 fn aliases(servers: &ServersMessage) -> Vec<u64> {
     servers.entries.iter().map(|entry| entry.alias).collect()
@@ -84,6 +87,7 @@ fn servers_of_ours_hear_of_every_change() {
         (MessageType::Servers, 0)
     );
 
+    cast.pass(ANNOUNCE_INTERVAL);
     let (second, second_welcome) = cast.join(Role::CommunicationServerHub, true);
     assert_eq!(second_welcome.available_servers, [welcome.alias]);
     let to_first = cast.received::<ServersMessage>(first);
@@ -95,10 +99,87 @@ fn servers_of_ours_hear_of_every_change() {
     assert_eq!(to_first.version, to_second.version);
     assert!(to_first.version > alone.version);
 
+    cast.pass(ANNOUNCE_INTERVAL);
     cast.close(second);
     let after = cast.received::<ServersMessage>(first);
     assert!(after.entries.is_empty() && after.version > to_first.version);
     assert_eq!(cast.unread(first), 0);
+}
+
+#[test]
+fn changes_that_come_close_together_are_announced_together() {
+    let mut cast = Cast::new();
+    let (first, alias) = cast.server();
+    let (second, _) = cast.server();
+    // The first at once, the others a moment later.
+    cast.join(Role::CommunicationServer, false);
+    let at_once = cast.received::<ServersMessage>(first);
+    assert_eq!(at_once.entries.len(), 2);
+    let (third, welcome) = cast.join(Role::CommunicationServer, true);
+    assert_eq!(
+        welcome.available_servers.len(),
+        3,
+        "who comes is told at once"
+    );
+    assert_eq!(cast.received::<ServersMessage>(third).entries.len(), 3);
+    cast.close(second);
+    assert_eq!(cast.unread(first), 0);
+    let at = cast.coordinator.next_deadline().expect("more to tell");
+    assert_eq!(at, cast.now + ANNOUNCE_INTERVAL);
+    cast.pass(ANNOUNCE_INTERVAL);
+    let later = cast.received::<ServersMessage>(first);
+    assert_eq!(later.version, at_once.version + 2);
+    assert_eq!(later.entries.len(), 2);
+    assert_eq!(aliases(&cast.received::<ServersMessage>(third))[0], alias);
+    assert_eq!((cast.unread(first), cast.unread(third)), (0, 0));
+}
+
+#[test]
+fn who_comes_and_goes_is_known_to_all_others_in_no_time() {
+    let mut cast = Cast::new();
+    let mut servers = Vec::new();
+    for _ in 0..30 {
+        let (session, welcome) = cast.join(Role::CommunicationServer, true);
+        servers.push((session, welcome.alias));
+    }
+    let known = |cast: &mut Cast, servers: &[(SessionId, u64)]| {
+        cast.pass(ANNOUNCE_INTERVAL);
+        for &(session, alias) in servers {
+            let lists = cast.unread(session);
+            assert!((1..4).contains(&lists), "{lists} of {}", servers.len());
+            let last = (0..lists)
+                .map(|_| cast.received::<ServersMessage>(session))
+                .last();
+            let others = servers.iter().map(|&(_, other)| other);
+            let others: Vec<u64> = others.filter(|&other| other != alias).collect();
+            assert_eq!(aliases(&last.expect("one")), others);
+        }
+    };
+    known(&mut cast, &servers);
+    for (session, _) in servers.drain(10..) {
+        cast.close(session);
+    }
+    known(&mut cast, &servers);
+    assert!(ANNOUNCE_INTERVAL < Duration::from_secs(1));
+}
+
+#[test]
+fn who_was_told_of_what_has_changed_back_is_told_that_too() {
+    let mut cast = Cast::new();
+    let (first, _) = cast.server();
+    let (second, _) = cast.server();
+    cast.join(Role::CommunicationServer, false);
+    // Now announcements pause.
+    let resume = cast.resume(second);
+    cast.close(second);
+    let (third, _) = cast.join(Role::CommunicationServer, true);
+    assert_eq!(cast.received::<ServersMessage>(third).entries.len(), 2);
+    let (second, _) = cast.come_back(Role::CommunicationServer, resume);
+    cast.received::<ServersMessage>(second);
+    cast.pass(ANNOUNCE_INTERVAL);
+    let entries = cast.received::<ServersMessage>(third).entries;
+    assert_eq!(entries.len(), 3, "{entries:?}");
+    cast.close(first);
 }
 
 #[test]
@@ -158,6 +239,7 @@ fn a_crowd_that_waits_is_spread_over_the_servers_that_return() {
 
     // Nothing is promised while there is no server.
     cast.close(first);
+    cast.pass(ANNOUNCE_INTERVAL);
     assert_eq!(cast.coordinator.next_deadline(), None);
     cast.pass(BATCH_INTERVAL);
     assert_eq!(told(&cast), BATCH_MAX);
@@ -166,6 +248,7 @@ fn a_crowd_that_waits_is_spread_over_the_servers_that_return() {
     assert_eq!(told(&cast), 2 * BATCH_MAX);
     cast.pass(BATCH_INTERVAL);
     assert_eq!(told(&cast), crowd);
+    cast.pass(ANNOUNCE_INTERVAL);
     assert_eq!(cast.coordinator.next_deadline(), None);
 }
 

@@ -1,15 +1,18 @@
 //! Any sequence of inputs, against a simple model of who is there.
 
+mod model;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use proptest::prelude::*;
 use proto::{MessageHeader, PeerGoneMessage, WebRtcMessage};
 
-use super::{cast::connect, *};
+use self::model::Model;
+use super::*;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Open(Role, bool),
+    Open(Role, bool, Option<Region>),
     /// What the n-th of all sessions ever opened had, as of this role; true: by a token of another
     /// that was given the same alias.
     ComeBack(usize, Role, bool),
@@ -19,9 +22,26 @@ enum Op {
     Close(usize),
     /// From the n-th session to the m-th, of a type that may be anything.
     Signal(usize, usize, i32),
-    Connect(usize, usize),
     Garbage(usize, Vec<u8>),
+    /// The n-th session says how it is doing: state, peers, peers_max, CPU.
+    Load(usize, i32, [u32; 3]),
     Pass(u16),
+}
+
+#[derive(Debug, Clone)]
+struct Ground {
+    topology: Topology,
+    selector: Selector,
+}
+
+fn ground() -> impl Strategy<Value = Ground> {
+    let topology = prop_oneof![Just(Topology::Mesh), Just(Topology::Star)];
+    let selector = prop::sample::select(Selector::ALL.to_vec());
+    (topology, selector).prop_map(|(topology, (_, selector))| Ground { topology, selector })
+}
+
+fn region() -> impl Strategy<Value = Option<Region>> {
+    prop::sample::select(vec!["", "eu", "us"]).prop_map(Region::parse)
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -33,180 +53,130 @@ fn op() -> impl Strategy<Value = Op> {
         ]
     };
     prop_oneof![
-        3 => (role(), any::<bool>()).prop_map(|(role, ours)| Op::Open(role, ours)),
+        3 => (role(), any::<bool>(), region())
+            .prop_map(|(role, ours, region)| Op::Open(role, ours, region)),
         2 => (any::<usize>(), role(), prop::bool::weighted(0.2))
             .prop_map(|(n, role, other)| Op::ComeBack(n, role, other)),
         1 => prop_oneof![any::<u64>(), 0..1_u64 << 53].prop_map(Op::Forge),
         1 => any::<usize>().prop_map(Op::Close),
         4 => (any::<usize>(), any::<usize>(), -2..40).prop_map(|(n, m, t)| Op::Signal(n, m, t)),
-        2 => (any::<usize>(), any::<usize>()).prop_map(|(n, m)| Op::Connect(n, m)),
+        2 => (any::<usize>(), any::<usize>()).prop_map(|(n, m)| Op::Signal(n, m, CONNECT)),
         1 => (any::<usize>(), prop::collection::vec(any::<u8>(), 0..64))
             .prop_map(|(n, bytes)| Op::Garbage(n, bytes)),
+        3 => (any::<usize>(), -1..5, [numbers(), numbers(), numbers()])
+            .prop_map(|(n, state, numbers)| Op::Load(n, state, numbers)),
         1 => any::<u16>().prop_map(Op::Pass),
     ]
 }
 
-/// Somebody who was ever let in.
-#[derive(Clone)]
-struct Known {
-    session: SessionId,
-    alias: u64,
-    /// What it may take up; none of the 2019 protocol.
-    resume: Option<Resume>,
-    role: Role,
-    open: bool,
+fn numbers() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => 0_u32..5, 1 => any::<u32>()]
 }
 
-#[derive(Default)]
-struct Model {
-    known: Vec<Known>,
-    /// Who has sent CONNECT to whom, by alias.
-    contacts: BTreeSet<(u64, u64)>,
-}
-
-impl Model {
-    fn at(&self, n: usize) -> Option<&Known> {
-        self.known.get(n % self.known.len().max(1))
-    }
-
-    /// Who has this alias now.
-    fn holder(&self, alias: u64) -> Option<&Known> {
-        let mut open = self.known.iter().filter(|known| known.open);
-        let holder = open.find(|known| known.alias == alias);
-        assert!(open.all(|known| known.alias != alias), "{alias} twice");
-        holder
-    }
-
-    fn close(&mut self, session: SessionId) {
-        let mut known = self.known.iter_mut();
-        let known = known.find(|known| known.session == session);
-        known.expect("it is known").open = false;
-    }
-
-    /// A session is let in, or is not: what `cast` says of it has to be true.
-    fn open(&mut self, cast: &mut Cast, role: Role, ours: bool, claim: Option<Resume>) {
-        let room = cast.room();
-        let session = cast.open_with(role, ours, claim);
-        let holder = claim.and_then(|claim| self.holder(claim.alias.number()));
-        let holder = holder.cloned();
-        let own = holder
-            .clone()
-            .filter(|holder| holder.resume == claim && holder.role == role);
-        if cast.closed.remove(&session).is_some() {
-            let sessions = self.known.iter().filter(|known| known.open);
-            let count = sessions.filter(|known| is_server(known.role) == is_server(role));
-            assert!(count.count() >= room[usize::from(is_server(role))] && own.is_none());
-            return;
-        }
-        let welcome = cast.received::<WelcomeMessage>(session);
-        if let Some(own) = own {
-            assert_eq!(welcome.alias, own.alias);
-            assert_eq!(cast.closed.remove(&own.session), Some(Reason::Replaced));
-            self.close(own.session);
-        } else if holder.is_some() {
-            assert_ne!(Some(welcome.alias), claim.map(|claim| claim.alias.number()));
-        }
-        assert!(cast.closed.is_empty(), "{:?}", cast.closed);
-        assert!(self.holder(welcome.alias).is_none(), "given twice");
-        let kept = claim.is_some_and(|claim| claim.alias.number() == welcome.alias);
-        // Of this instance, which is 0.
-        let own = self
-            .known
-            .iter()
-            .filter(|known| known.alias.is_multiple_of(64));
-        let highest = own.map(|known| known.alias).max();
-        assert!(kept || Some(welcome.alias) > highest, "fresh ones rise");
-        self.known.push(Known {
-            session,
-            alias: welcome.alias,
-            resume: ours.then(|| cast.resume(session)),
-            role,
-            open: true,
-        });
-    }
-
-    /// Checks a PEER_GONE: to a server that the client contacted, which nobody is any more.
-    fn check_gone(&self, to: SessionId, alias: u64) {
-        let to = self.known.iter().find(|known| known.session == to);
-        let to = to.expect("a known target");
-        assert!(to.open && is_server(to.role));
-        assert!(self.contacts.contains(&(alias, to.alias)));
-        assert!(self.holder(alias).is_none());
-    }
-
-    /// Checks a relayed signal: from somebody who is open, stamped truly, along an allowed pair.
-    fn check(&self, to: SessionId, from_alias: u64, from_role: i32) {
-        let from = self.holder(from_alias).expect("a known sender");
-        let to = self.known.iter().find(|known| known.session == to);
-        let to = to.expect("a known target");
-        assert!(to.open);
-        assert_eq!(from.role, Role::try_from(from_role).expect("a role"));
-        match (is_server(from.role), is_server(to.role)) {
-            (true, false) => assert!(self.contacts.contains(&(to.alias, from.alias))),
-            (from_server, to_server) => assert!(from_server || to_server),
-        }
-    }
-}
-
-fn run(ops: Vec<Op>) {
+fn run(ground: Ground, ops: Vec<Op>) {
     let mut cast = Cast::with(|config| {
         config.limits.clients_max = 6;
         config.limits.servers_max = 4;
+        config.topology = ground.topology;
+        config.selector = ground.selector;
     });
-    let mut model = Model::default();
+    let mut model = Model {
+        ground,
+        known: Vec::new(),
+        contacts: BTreeSet::new(),
+    };
     for op in ops {
+        model.apply(&mut cast, op);
+        read_all(&mut cast, &model);
+    }
+}
+
+impl Model {
+    fn apply(&mut self, cast: &mut Cast, op: Op) {
         match op {
-            Op::Open(role, ours) => model.open(&mut cast, role, ours, None),
+            Op::Open(role, ours, region) => {
+                let newcomer = Newcomer {
+                    role,
+                    ours,
+                    resume: None,
+                    region,
+                };
+                self.open(cast, newcomer);
+            }
             Op::ComeBack(n, role, other) => {
-                let resume = model.at(n).and_then(|known| known.resume);
+                let resume = self.at(n).and_then(|known| known.resume);
                 let claim = resume.map(|Resume { alias, series }| Resume {
                     alias,
                     series: series ^ u64::from(other),
                 });
-                model.open(&mut cast, role, true, claim);
+                self.open(cast, claiming(role, claim));
             }
             Op::Forge(number) => {
                 let alias = Alias::from_wire(number);
                 let claim = Some(Resume { alias, series: 0 });
-                model.open(&mut cast, Role::Client, true, claim);
+                self.open(cast, claiming(Role::Client, claim));
             }
             Op::Close(n) => {
-                if let Some(session) = model.at(n).map(|known| known.session) {
+                if let Some(session) = self.at(n).map(|known| known.session) {
                     cast.close(session);
-                    model.close(session);
+                    self.close(session);
                 }
             }
-            Op::Signal(n, m, kind) => {
-                if let (Some(from), Some(to)) = (model.at(n), model.at(m)) {
-                    let signal = WebRtcMessage {
-                        r#type: kind,
-                        from_alias: 1,
-                        to_alias: to.alias,
-                        from_role: Role::CommunicationServerHub.into(),
-                        data: Bytes::from_static(b"{}"),
-                    };
-                    let pair = (from.alias, to.alias);
-                    cast.signal(from.session, &signal);
-                    if kind == i32::from(MessageType::Connect) {
-                        model.contacts.insert(pair);
-                    }
-                }
-            }
-            Op::Connect(n, m) => {
-                if let (Some(from), Some(to)) = (model.at(n), model.at(m)) {
-                    let pair = (from.alias, to.alias);
-                    cast.signal(from.session, &connect(to.alias));
-                    model.contacts.insert(pair);
-                }
-            }
+            Op::Signal(n, m, kind) => self.signal(cast, n, m, kind),
             Op::Garbage(n, bytes) => {
-                if let Some(from) = model.at(n) {
+                if let Some(from) = self.at(n) {
                     cast.bytes(from.session, bytes);
                 }
             }
+            Op::Load(n, state, numbers) => self.load(cast, n, state, numbers),
             Op::Pass(ms) => cast.pass(Duration::from_millis(ms.into())),
         }
-        read_all(&mut cast, &model);
+    }
+
+    fn signal(&mut self, cast: &mut Cast, from: usize, to: usize, kind: i32) {
+        let (Some(from), Some(to)) = (self.at(from), self.at(to)) else {
+            return;
+        };
+        let signal = WebRtcMessage {
+            r#type: kind,
+            from_alias: 1,
+            to_alias: to.alias,
+            from_role: Role::CommunicationServerHub.into(),
+            data: Bytes::from_static(b"{}"),
+        };
+        let pair = (from.alias, to.alias);
+        cast.signal(from.session, &signal);
+        if kind == i32::from(MessageType::Connect) {
+            self.contacts.insert(pair);
+        }
+    }
+
+    fn load(&mut self, cast: &mut Cast, from: usize, state: i32, numbers: [u32; 3]) {
+        let Some(session) = self.at(from).map(|known| known.session) else {
+            return;
+        };
+        let [peers, peers_max, cpu_permille] = numbers;
+        let load = LoadMessage {
+            r#type: MessageType::Load.into(),
+            state,
+            peers,
+            peers_max,
+            packets_per_s: 1,
+            cpu_permille,
+        };
+        let before = cast.coordinator.stats().loads;
+        cast.signal(session, &load);
+        let taken = cast.coordinator.stats().loads > before;
+        self.hear(session, load, cast.now, taken);
+    }
+}
+
+fn claiming(role: Role, resume: Option<Resume>) -> Newcomer {
+    Newcomer {
+        role,
+        ours: true,
+        resume,
+        region: None,
     }
 }
 
@@ -227,10 +197,12 @@ fn read_all(cast: &mut Cast, model: &Model) {
                     let signal = WebRtcMessage::decode(bytes).expect("a signal");
                     model.check(session, signal.from_alias, signal.from_role);
                 }
-                MessageType::ConnectionRefused
-                | MessageType::Servers
-                | MessageType::Error
-                | MessageType::Replaced => {}
+                MessageType::Servers => {
+                    let list = ServersMessage::decode(bytes).expect("a list");
+                    let aliases: Vec<u64> = list.entries.iter().map(|entry| entry.alias).collect();
+                    model.check_list(session, &aliases, cast.now);
+                }
+                MessageType::ConnectionRefused | MessageType::Error | MessageType::Replaced => {}
                 MessageType::PeerGone => {
                     let gone = PeerGoneMessage::decode(bytes).expect("a PEER_GONE");
                     model.check_gone(session, gone.alias);
@@ -241,10 +213,16 @@ fn read_all(cast: &mut Cast, model: &Model) {
     }
 }
 
+/// The type of CONNECT, which has the same first fields as the other signals.
+const CONNECT: i32 = 2;
+
 proptest! {
     #[test]
-    fn any_sequence_keeps_the_rules(ops in prop::collection::vec(op(), 0..120)) {
-        run(ops);
+    fn any_sequence_keeps_the_rules(
+        ground in ground(),
+        ops in prop::collection::vec(op(), 0..120),
+    ) {
+        run(ground, ops);
     }
 
     #[test]

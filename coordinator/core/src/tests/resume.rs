@@ -52,6 +52,7 @@ fn a_session_of_2019_has_nothing_to_come_back_with() {
         role: Role::Client,
         ours: false,
         resume: None,
+        region: None,
     };
     cast.coordinator.handle_input(cast.now, input);
     let output = cast.coordinator.poll_output();
@@ -211,6 +212,7 @@ fn a_server_that_takes_its_own_place_is_no_news() {
     assert_eq!((cast.unread(other), cast.unread(second)), (0, 0));
 
     // The next change is one version on.
+    cast.pass(Duration::from_secs(1));
     cast.join(Role::CommunicationServer, false);
     let version = list.version;
     assert_eq!(cast.received::<ServersMessage>(second).version, version + 1);
