@@ -53,7 +53,7 @@ impl Broker {
             topics: TopicTable::new(limits.topics_max, config.hub, config.seed),
             window: Window::new(config.timings.interest_window, limits.topics_max),
             lists_due: None,
-            mesh: Mesh::new(&config.timings, limits.links_max, config.seed),
+            mesh: Mesh::new(&config.timings, limits.links_max, config.hub, config.seed),
             load: Load::new(now, config.load_interval),
             uplink: Uplink::default(),
             shutting_down: false,

@@ -3,9 +3,12 @@
 //! One link per pair. The higher alias dials, so the newcomer comes to those that are there; should
 //! that not work out, the lower one dials too, after three pauses. Redials go on for ever, while
 //! the coordinator lists the server.
+//!
+//! A star has one hub. Should more be listed by mistake, the one with the highest alias is it:
+//! through two of them a packet would come twice.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -17,16 +20,28 @@ use crate::{Timings, backoff::Backoff};
 #[derive(Debug)]
 pub(crate) struct Mesh {
     own: Option<u64>,
+    /// Whether we are a hub.
+    is_hub: bool,
     /// Whether the coordinator is there to pass our signals on.
     reachable: bool,
     /// The version of the last SERVERS since the last WELCOME.
     version: Option<u64>,
     targets_max: usize,
     targets: BTreeMap<u64, Target>,
+    /// Those that are listed as hubs.
+    hubs: BTreeSet<u64>,
     /// The earliest of their dues.
     next: Option<Instant>,
     redial: Backoff,
     rng: Xoshiro256PlusPlus,
+}
+
+/// A server in the coordinator's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) alias: u64,
+    /// As far as the list says: that in WELCOME does not.
+    pub(crate) hub: bool,
 }
 
 /// How it stands between us and a server.
@@ -48,13 +63,15 @@ struct Target {
 }
 
 impl Mesh {
-    pub(crate) fn new(timings: &Timings, targets_max: usize, seed: u64) -> Self {
+    pub(crate) fn new(timings: &Timings, targets_max: usize, is_hub: bool, seed: u64) -> Self {
         Self {
             own: None,
+            is_hub,
             reachable: false,
             version: None,
             targets_max,
             targets: BTreeMap::new(),
+            hubs: BTreeSet::new(),
             next: None,
             redial: Backoff::new(timings.redial_min, timings.redial_max),
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -92,13 +109,20 @@ impl Mesh {
     pub(crate) fn list(
         &mut self,
         now: Instant,
-        listed: impl Iterator<Item = u64>,
+        listed: &[Listed],
         pause: Duration,
         standing: impl Fn(u64) -> Standing,
     ) {
         let mut before = std::mem::take(&mut self.targets);
-        let listed = listed.filter(|&alias| Some(alias) != self.own && alias != 0);
-        for alias in listed.take(self.targets_max) {
+        let own = self.own;
+        let others = listed
+            .iter()
+            .filter(|server| Some(server.alias) != own && server.alias != 0);
+        let hubs = others.clone().filter(|server| server.hub);
+        self.hubs = hubs.map(|hub| hub.alias).take(self.targets_max).collect();
+        let wanted = others.filter(|server| !server.hub || self.hub() == Some(server.alias));
+        let aliases: Vec<u64> = wanted.map(|server| server.alias).collect();
+        for alias in aliases.into_iter().take(self.targets_max) {
             let target = before.remove(&alias).unwrap_or_else(|| Target {
                 backoff: self.redial.clone(),
                 due: (standing(alias) == Standing::Apart).then_some(now + pause),
@@ -106,6 +130,16 @@ impl Mesh {
             self.targets.insert(alias, target);
         }
         self.find_next();
+    }
+
+    /// The hub that we are to be linked with, if one is listed. A hub is linked with none.
+    pub(crate) fn hub(&self) -> Option<u64> {
+        self.hubs.last().copied().filter(|_| !self.is_hub)
+    }
+
+    /// Whether the coordinator lists this server as a hub.
+    pub(crate) fn lists_as_hub(&self, alias: u64) -> bool {
+        self.hubs.contains(&alias)
     }
 
     /// How it stands with a server: a link, an attempt at one, or neither, which is to be changed.

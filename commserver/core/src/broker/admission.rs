@@ -103,6 +103,10 @@ impl Broker {
         if !stands || !understood || self.is_ourselves(hello) {
             return Err(Reason::Forbidden);
         }
+        let alias = self.peers.get(id).map_or(0, |peer| peer.alias);
+        if role == Role::CommunicationServerHub && self.has_other_hub(alias) {
+            return Err(Reason::HubTaken);
+        }
         // Links that came unstamped have had a client's place so far.
         if is_server(role) && unstamped && self.peers.servers() >= self.config.limits.links_max {
             return Err(Reason::ServerFull);
@@ -240,7 +244,13 @@ impl Broker {
     }
 
     fn let_server_in(&mut self, now: Instant, id: PeerId, hello: Hello) {
-        let ready = Ready::new(now, Role::CommunicationServer, Bytes::new(), hello);
+        let alias = self.peers.get(id).map_or(0, |peer| peer.alias);
+        let role = if self.mesh.lists_as_hub(alias) {
+            Role::CommunicationServerHub
+        } else {
+            Role::CommunicationServer
+        };
+        let ready = Ready::new(now, role, Bytes::new(), hello);
         self.let_in(now, id, ready, None);
     }
 
@@ -274,6 +284,9 @@ impl Broker {
             self.greet_link(now, id);
         }
         self.note_standing(now, alias);
+        if is_link {
+            self.leave_other_hubs(now);
+        }
         for packet in hold.into_packets() {
             // Taking one may close the peer, or be the last straw; the rest is then dropped there.
             self.handle_packet(now, id, Lane::Reliable, packet);

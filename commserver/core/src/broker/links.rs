@@ -6,12 +6,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use proto::{InterestMessage, Message, Reason, RenamedMessage, topic};
+use proto::{InterestMessage, Message, Reason, RenamedMessage, Role, topic};
 
 use super::{Broker, signals::renamed_frame};
 use crate::{
     Drop, PeerId,
     interest::{List, Outgoing, Step, Telling},
+    mesh::Standing,
     peer::{Hello, State},
     topics::{Change, Form},
 };
@@ -46,6 +47,26 @@ impl Broker {
             self.rename_link(now, before, alias);
         }
         stays
+    }
+
+    /// Whether a hub is not to be linked with us: we are one ourselves, or are linked with the one
+    /// that the coordinator lists.
+    pub(super) fn has_other_hub(&self, alias: u64) -> bool {
+        let other = self.mesh.hub().filter(|&hub| hub != alias);
+        self.config.hub || other.is_some_and(|hub| self.peers.standing(hub) == Standing::Linked)
+    }
+
+    /// Leaves hubs that are not the hub any more, once we are linked with the one that is: through
+    /// both everything would come twice.
+    pub(super) fn leave_other_hubs(&mut self, now: Instant) {
+        let links = self.peers.links().filter(|(peer, ready)| {
+            let says_so = ready.role == Role::CommunicationServerHub;
+            (says_so || self.mesh.lists_as_hub(peer.alias)) && self.has_other_hub(peer.alias)
+        });
+        let others: Vec<PeerId> = links.map(|(peer, _)| peer.id).collect();
+        for link in others {
+            self.close(now, link, Reason::HubTaken);
+        }
     }
 
     /// What a link gets first: our alias if it is new, and everything that it should know is wanted.
@@ -220,6 +241,7 @@ impl Broker {
         }
         self.note_standing(now, before);
         self.note_standing(now, alias);
+        self.leave_other_hubs(now);
     }
 }
 

@@ -13,6 +13,7 @@ use super::Broker;
 use crate::{
     Drop, GoneHint, Output, Pair, PeerId, SignalKind,
     load::Facts,
+    mesh::Listed,
     peer::{State, is_server},
 };
 
@@ -69,7 +70,9 @@ impl Broker {
             self.stats.renames += 1;
             self.tell_new_alias(welcome.alias);
         }
-        self.list_servers(now, &welcome.available_servers);
+        let servers = welcome.available_servers.iter();
+        let listed: Vec<Listed> = servers.map(|&alias| Listed { alias, hub: false }).collect();
+        self.list_servers(now, &listed);
         // A 2019 coordinator announces nothing, and could make nothing of a report.
         self.load.welcome(now, !welcome.capabilities.is_empty());
     }
@@ -130,17 +133,21 @@ impl Broker {
             return;
         }
         let entries = servers.entries.iter();
-        let listed: Vec<u64> = entries
+        let listed: Vec<Listed> = entries
             .filter(|entry| is_server(entry.role()))
-            .map(|entry| entry.alias)
+            .map(|entry| Listed {
+                alias: entry.alias,
+                hub: entry.role() == Role::CommunicationServerHub,
+            })
             .collect();
         self.list_servers(now, &listed);
+        self.leave_other_hubs(now);
     }
 
     /// A server that is new here may be an old acquaintance, renamed: when some link leads to an
     /// alias that is not listed any more, it gets the time to say so before it is dialed.
-    fn list_servers(&mut self, now: Instant, listed: &[u64]) {
-        let unlisted = |alias: u64| !listed.contains(&alias);
+    fn list_servers(&mut self, now: Instant, listed: &[Listed]) {
+        let unlisted = |alias: u64| listed.iter().all(|server| server.alias != alias);
         let mut links = self.peers.links();
         let stranded = links.any(|(peer, ready)| ready.hello.ours && unlisted(peer.alias));
         let pause = if stranded {
@@ -150,7 +157,7 @@ impl Broker {
         };
         let peers = &self.peers;
         let standing = |alias| peers.standing(alias);
-        self.mesh.list(now, listed.iter().copied(), pause, standing);
+        self.mesh.list(now, listed, pause, standing);
     }
 
     /// Attempts of the session before: what it still carried may be lost, and under another alias
@@ -212,6 +219,8 @@ impl Broker {
         let known = self.peers.has_place(alias, is_server(stamp));
         if self.shutting_down {
             Err(Reason::ShuttingDown)
+        } else if stamp == Role::CommunicationServerHub && self.has_other_hub(alias) {
+            Err(Reason::HubTaken)
         } else if full && !known {
             Err(Reason::ServerFull)
         } else {

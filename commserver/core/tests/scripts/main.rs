@@ -8,6 +8,7 @@
 mod admission;
 mod gone;
 mod hub;
+mod hubs;
 mod interest;
 mod links;
 mod load;

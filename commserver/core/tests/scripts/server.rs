@@ -151,15 +151,23 @@ impl Server {
     }
 
     pub(crate) fn servers(&mut self, version: u64, listed: &[u64]) {
-        let entry = |&alias: &u64| ServerEntry {
+        self.servers_and_hubs(version, listed, &[]);
+    }
+
+    pub(crate) fn servers_and_hubs(&mut self, version: u64, listed: &[u64], hubs: &[u64]) {
+        let entry = |&alias: &u64, role: Role| ServerEntry {
             alias,
-            role: Role::CommunicationServer.into(),
+            role: role.into(),
             ..ServerEntry::default()
         };
+        let servers = listed.iter();
+        let servers = servers.map(|alias| entry(alias, Role::CommunicationServer));
+        let hubs = hubs.iter();
+        let hubs = hubs.map(|alias| entry(alias, Role::CommunicationServerHub));
         self.signal(&ServersMessage {
             r#type: MessageType::Servers.into(),
             version,
-            entries: listed.iter().map(entry).collect(),
+            entries: servers.chain(hubs).collect(),
         });
     }
 
@@ -272,13 +280,12 @@ impl Server {
 
     /// A server that dialed us, let in. What it was told is still to be read.
     pub(crate) fn link(&mut self, alias: u64, instance: u64) -> PeerId {
-        let peer = self.arrive(alias, Role::CommunicationServer);
-        let auth = auth(
-            Role::CommunicationServer,
-            frame::capabilities(true),
-            instance,
-        );
-        self.say(peer, &auth);
+        self.link_as(Role::CommunicationServer, alias, instance)
+    }
+
+    pub(crate) fn link_as(&mut self, role: Role, alias: u64, instance: u64) -> PeerId {
+        let peer = self.arrive(alias, role);
+        self.say(peer, &auth(role, frame::capabilities(true), instance));
         self.verdict(peer, Ok(""));
         peer
     }
