@@ -4,8 +4,10 @@
 //! that not work out, the lower one dials too, after three pauses. Redials go on for ever, while
 //! the coordinator lists the server.
 //!
-//! A star has one hub. Should more be listed by mistake, the one with the highest alias is it:
-//! through two of them a packet would come twice.
+//! Nothing may come on two ways. A star has one hub: should more be listed by mistake, the one with
+//! the highest alias is it. A server that is told of the hub alone is a leaf, and links of another
+//! time end; one that is told of other servers too is in a mesh, and what a hub passes on is not for
+//! it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,6 +32,8 @@ pub(crate) struct Mesh {
     targets: BTreeMap<u64, Target>,
     /// Those that are listed as hubs.
     hubs: BTreeSet<u64>,
+    /// Whether others are listed.
+    has_others: bool,
     /// The earliest of their dues.
     next: Option<Instant>,
     redial: Backoff,
@@ -72,6 +76,7 @@ impl Mesh {
             targets_max,
             targets: BTreeMap::new(),
             hubs: BTreeSet::new(),
+            has_others: false,
             next: None,
             redial: Backoff::new(timings.redial_min, timings.redial_max),
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -120,6 +125,7 @@ impl Mesh {
             .filter(|server| Some(server.alias) != own && server.alias != 0);
         let hubs = others.clone().filter(|server| server.hub);
         self.hubs = hubs.map(|hub| hub.alias).take(self.targets_max).collect();
+        self.has_others = others.clone().any(|server| !server.hub);
         let wanted = others.filter(|server| !server.hub || self.hub() == Some(server.alias));
         let aliases: Vec<u64> = wanted.map(|server| server.alias).collect();
         for alias in aliases.into_iter().take(self.targets_max) {
@@ -135,6 +141,17 @@ impl Mesh {
     /// The hub that we are to be linked with, if one is listed. A hub is linked with none.
     pub(crate) fn hub(&self) -> Option<u64> {
         self.hubs.last().copied().filter(|_| !self.is_hub)
+    }
+
+    /// Whether we are one of a star's servers that are no hub.
+    pub(crate) fn is_leaf(&self) -> bool {
+        self.hub().is_some() && !self.has_others
+    }
+
+    /// Links that a packet may cross to come here: two through a hub, where that is the only way.
+    pub(crate) fn hops_max(&self) -> u32 {
+        let direct = self.hub().is_some() && self.has_others;
+        if direct { 1 } else { HOPS_MAX }
     }
 
     /// Whether the coordinator lists this server as a hub.
@@ -212,3 +229,7 @@ impl Mesh {
 
 /// After so many pauses without a link, the side that should wait dials too.
 const PAUSES_OF_THE_LOWER: u32 = 3;
+
+/// Links that a packet may cross at all: one, or two through a hub. It says how many it had crossed
+/// when it was sent, so one that says so many is astray, and one that has crossed so many stays.
+pub(crate) const HOPS_MAX: u32 = 2;

@@ -11,6 +11,7 @@ use proto::{
 
 use crate::{
     io::{Delivery, PeerId, Recipients},
+    mesh::HOPS_MAX,
     topics::{Form, Topic},
 };
 
@@ -101,7 +102,3 @@ fn recipients(subscribers: &[PeerId], sender: Sender) -> Recipients {
     }
     recipients
 }
-
-/// Links that a packet may cross: one, or two through a hub. It says how many it had crossed when
-/// it was sent, so one that says so many is astray, and one that has crossed so many stays here.
-pub(crate) const HOPS_MAX: u32 = 2;

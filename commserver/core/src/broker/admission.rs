@@ -285,7 +285,7 @@ impl Broker {
         }
         self.note_standing(now, alias);
         if is_link {
-            self.leave_other_hubs(now);
+            self.leave_other_ways(now);
         }
         for packet in hold.into_packets() {
             // Taking one may close the peer, or be the last straw; the rest is then dropped there.

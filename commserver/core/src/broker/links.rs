@@ -52,20 +52,31 @@ impl Broker {
     /// Whether a hub is not to be linked with us: we are one ourselves, or are linked with the one
     /// that the coordinator lists.
     pub(super) fn has_other_hub(&self, alias: u64) -> bool {
-        let other = self.mesh.hub().filter(|&hub| hub != alias);
-        self.config.hub || other.is_some_and(|hub| self.peers.standing(hub) == Standing::Linked)
+        self.config.hub || self.is_at_a_hub_other_than(alias)
     }
 
-    /// Leaves hubs that are not the hub any more, once we are linked with the one that is: through
-    /// both everything would come twice.
-    pub(super) fn leave_other_hubs(&mut self, now: Instant) {
-        let links = self.peers.links().filter(|(peer, ready)| {
+    fn is_at_a_hub_other_than(&self, alias: u64) -> bool {
+        let other = self.mesh.hub().filter(|&hub| hub != alias);
+        other.is_some_and(|hub| self.peers.standing(hub) == Standing::Linked)
+    }
+
+    /// Once we are linked with the hub, leaves hubs that are not the hub any more, and in a star all
+    /// others: what comes from there would come twice.
+    pub(super) fn leave_other_ways(&mut self, now: Instant) {
+        let links = self.peers.links().filter_map(|(peer, ready)| {
             let says_so = ready.role == Role::CommunicationServerHub;
-            (says_so || self.mesh.lists_as_hub(peer.alias)) && self.has_other_hub(peer.alias)
+            let is_hub = says_so || self.mesh.lists_as_hub(peer.alias);
+            if is_hub && self.has_other_hub(peer.alias) {
+                Some((peer.id, Reason::HubTaken))
+            } else if self.mesh.is_leaf() && self.is_at_a_hub_other_than(peer.alias) {
+                Some((peer.id, Reason::Replaced))
+            } else {
+                None
+            }
         });
-        let others: Vec<PeerId> = links.map(|(peer, _)| peer.id).collect();
-        for link in others {
-            self.close(now, link, Reason::HubTaken);
+        let others: Vec<(PeerId, Reason)> = links.collect();
+        for (link, reason) in others {
+            self.close(now, link, reason);
         }
     }
 
@@ -241,7 +252,7 @@ impl Broker {
         }
         self.note_standing(now, before);
         self.note_standing(now, alias);
-        self.leave_other_hubs(now);
+        self.leave_other_ways(now);
     }
 }
 

@@ -100,7 +100,7 @@ impl Broker {
             self.drop_one(Drop::Malformed);
             return self.complain(id, is_link, Reason::Malformed, 0, "");
         };
-        if is_link && packet.hops >= router::HOPS_MAX {
+        if is_link && packet.hops >= self.mesh.hops_max() {
             return self.drop_one(Drop::HopLimit);
         }
         // From a client nothing that it says about itself counts; a server vouches for its clients.

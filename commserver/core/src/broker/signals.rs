@@ -141,7 +141,7 @@ impl Broker {
             })
             .collect();
         self.list_servers(now, &listed);
-        self.leave_other_hubs(now);
+        self.leave_other_ways(now);
     }
 
     /// A server that is new here may be an old acquaintance, renamed: when some link leads to an

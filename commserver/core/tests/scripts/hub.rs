@@ -38,7 +38,7 @@ fn leaf_of_2019(server: &mut Server, number: u64) -> PeerId {
 }
 
 /// As the first server writes it: of a client of its own.
-fn packet(topic: &str, hops: u32) -> TopicMessage {
+pub(crate) fn packet(topic: &str, hops: u32) -> TopicMessage {
     TopicMessage {
         r#type: MessageType::Topic.into(),
         from_alias: 77,

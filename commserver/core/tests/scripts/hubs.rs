@@ -1,4 +1,5 @@
-//! More hubs than one, by mistake or because another took over: nobody is linked with two.
+//! More ways than one: several hubs, by mistake or because another took over, or a hub in a mesh.
+//! Nothing comes twice.
 
 use std::time::Duration;
 
@@ -102,10 +103,11 @@ fn a_hub_that_we_dialed_is_left_too() {
 }
 
 #[test]
-fn servers_that_are_no_hubs_stay_beside_one() {
-    let (mut server, hub) = leaf_of(HIGHER);
+fn in_a_mesh_other_servers_stay_beside_a_hub() {
+    let mut server = Server::welcomed();
+    server.servers_and_hubs(1, &[HIGHER + 1], &[HIGHER]);
+    let hub = server.link_as(HUB, HIGHER, 9);
     let other = server.link(HIGHER + 1, 10);
-    server.servers_and_hubs(2, &[HIGHER + 1], &[HIGHER]);
     assert_eq!((server.closed(hub), server.closed(other)), (None, None));
 }
 
@@ -127,4 +129,43 @@ fn two_that_came_before_the_list_are_one_after_it() {
     server.servers_and_hubs(1, &[], &[LOWER, HIGHER]);
     assert_eq!(server.closed(dialed), Some(Reason::HubTaken));
     assert_eq!(server.closed(higher), None);
+}
+
+/// What of these passed-on packets reaches a client: those that say so many hops.
+fn taken(server: &mut Server, link: PeerId) -> Vec<u32> {
+    let ann = server.client(1);
+    server.subscription(ann, "t");
+    let hops = [0, 1, 2].into_iter().filter(|&hops| {
+        server.say(link, &crate::hub::packet("t", hops));
+        !server.take(ann).is_empty()
+    });
+    hops.collect()
+}
+
+#[test]
+fn in_a_mesh_a_hubs_copies_are_not_taken() {
+    // A hub alone, a hub beside another server, and a coordinator that does not say who is one.
+    let lists = [
+        (&[][..], &[HIGHER][..], &[0, 1][..]),
+        (&[HIGHER + 1], &[HIGHER], &[0]),
+        (&[HIGHER, HIGHER + 1], &[], &[0, 1]),
+    ];
+    for (servers, hubs, expected) in lists {
+        let mut server = Server::welcomed();
+        server.servers_and_hubs(1, servers, hubs);
+        let link = server.link_as(HUB, HIGHER, 9);
+        assert_eq!(taken(&mut server, link), expected, "{servers:?} {hubs:?}");
+    }
+}
+
+#[test]
+fn links_of_a_mesh_end_in_a_star_when_the_hub_is_there() {
+    let mut server = Server::welcomed();
+    server.servers(1, &[HIGHER]);
+    let other = server.link(HIGHER, 9);
+    server.servers_and_hubs(2, &[], &[HIGHER + 1]);
+    assert_eq!(server.closed(other), None);
+    let hub = server.link_as(HUB, HIGHER + 1, 10);
+    assert_eq!(server.closed(other), Some(Reason::Replaced));
+    assert_eq!(server.closed(hub), None);
 }
