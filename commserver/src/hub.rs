@@ -144,7 +144,7 @@ impl Hub {
             Output::ClosePeer { peer, reason } => {
                 if let Some(key) = self.seats.vacate(peer) {
                     tracing::debug!(%peer, %reason, "peer closed");
-                    peers.close(now, key);
+                    peers.close_with(now, key, reason.number());
                 }
             }
             Output::ExpectTraffic { peer, within } => {

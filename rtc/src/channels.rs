@@ -1,5 +1,6 @@
 //! The data channels of a peer: which stream carries which lane, and how full each lane is.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -40,9 +41,42 @@ struct LaneState {
     /// The stream that sends go to, once the lane is open.
     stream: Option<u16>,
     /// Taken by `send`, not acknowledged.
-    buffered: usize,
+    buffered: Buffered,
     /// A send was refused since the lane was last writable.
     refused: bool,
+}
+
+/// What a lane's stream has not let go of. It tells bytes, the packets are worked out: the oldest go
+/// first.
+#[derive(Debug, Default)]
+struct Buffered {
+    bytes: usize,
+    sizes: VecDeque<u32>,
+    /// Of the oldest packet, or of later ones that were acknowledged before it.
+    released: usize,
+}
+
+impl Buffered {
+    fn take(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.sizes
+            .push_back(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.released += bytes;
+        while let Some(size) = self.sizes.front()
+            && let Ok(size) = usize::try_from(*size)
+            && size <= self.released
+        {
+            self.released -= size;
+            self.sizes.pop_front();
+        }
+        if self.bytes == 0 {
+            *self = Self::default();
+        }
+    }
 }
 
 impl Channels {
@@ -130,7 +164,7 @@ impl Channels {
         // A 2019 server reads only the channels that it opened itself.
         if first || !ours {
             state.stream = Some(stream);
-            state.buffered = 0;
+            state.buffered = Buffered::default();
         }
         first.then_some(Event::LaneOpen(lane))
     }
@@ -156,7 +190,7 @@ impl Channels {
         let state = self.lane_mut(lane);
         if state.stream == Some(stream) {
             state.stream = next;
-            state.buffered = 0;
+            state.buffered = Buffered::default();
         }
         next.is_none()
     }
@@ -166,8 +200,10 @@ impl Channels {
         self.lane(lane).stream
     }
 
-    pub(crate) fn buffered(&self, lane: Lane) -> usize {
-        self.lane(lane).buffered
+    /// Bytes and packets.
+    pub(crate) fn buffered(&self, lane: Lane) -> (usize, usize) {
+        let buffered = &self.lane(lane).buffered;
+        (buffered.bytes, buffered.sizes.len())
     }
 
     pub(crate) fn refuse(&mut self, lane: Lane) {
@@ -175,17 +211,25 @@ impl Channels {
     }
 
     pub(crate) fn take(&mut self, lane: Lane, bytes: usize) {
-        self.lane_mut(lane).buffered += bytes;
+        self.lane_mut(lane).buffered.take(bytes);
     }
 
-    /// Bytes have left a stream's buffer; the lane when it takes packets again after refusing.
-    pub(crate) fn release(&mut self, stream: u16, bytes: usize, limit: usize) -> Option<Lane> {
+    /// Bytes have left a stream's buffer; the lane when it takes packets again after refusing:
+    /// below half of both limits.
+    pub(crate) fn release(
+        &mut self,
+        stream: u16,
+        bytes: usize,
+        limits: (usize, usize),
+    ) -> Option<Lane> {
         let lane = Lane::ALL
             .into_iter()
             .find(|lane| self.lane(*lane).stream == Some(stream))?;
         let state = self.lane_mut(lane);
-        state.buffered = state.buffered.saturating_sub(bytes);
-        if state.refused && state.buffered <= limit / 2 {
+        state.buffered.release(bytes);
+        let (bytes_max, packets_max) = limits;
+        let (bytes, packets) = (state.buffered.bytes, state.buffered.sizes.len());
+        if state.refused && bytes <= bytes_max / 2 && packets <= packets_max / 2 {
             state.refused = false;
             return Some(lane);
         }

@@ -20,7 +20,8 @@ pub struct Config {
     /// Largest message that this side receives, bytes (RFC 8841 `max-message-size`). A larger
     /// one closes the peer.
     pub message_bytes_max: u32,
-    /// Bytes queued per lane above which `send` refuses.
+    /// Bytes queued per lane above which `send` refuses; a packet counts as at
+    /// least 64, for SCTP's tables take more for it than that.
     pub send_buffer_bytes: usize,
     /// From `new` to the reliable lane being open.
     pub handshake_timeout: Duration,

@@ -31,6 +31,9 @@ pub enum Input<'a> {
     Signal(Signal),
     /// Close: what has been sent is flushed as far as one drain goes, the other side is told.
     Close,
+    /// The same, telling the other side why in a number that only the owners understand. It goes
+    /// out ahead of everything that waits, even to one who reads nothing any more.
+    CloseWith(u16),
 }
 
 /// What a peer wants done, or tells.
@@ -73,6 +76,8 @@ pub enum CloseReason {
     Local,
     /// The other side closed the channels, the association or the DTLS session.
     Remote,
+    /// It did, and said why in a number of its owner's; see [`Input::CloseWith`].
+    RemoteCode(u16),
     /// The reliable lane was not open in time.
     HandshakeTimeout,
     /// Nothing authenticated came for too long.
@@ -123,6 +128,19 @@ impl Peer {
     /// datagram may come on top.
     pub const HELD_BYTES_MAX: usize = crate::sctp::HELD_BYTES_MAX;
 
+    /// As what a smaller packet counts in [`Config::send_buffer_bytes`].
+    pub const PACKET_BYTES_LEAST: usize = 64;
+
+    /// Most memory that one peer takes, whatever the other side does and whatever it is sent.
+    #[must_use]
+    pub const fn memory_bytes_max(send_buffer_bytes: usize) -> usize {
+        let packets = send_buffer_bytes / Self::PACKET_BYTES_LEAST;
+        let lane = send_buffer_bytes.saturating_add(packets.saturating_mul(SENT_PACKET_BYTES));
+        lane.saturating_mul(2)
+            .saturating_add(crate::sctp::RECEIVED_BYTES_MAX)
+            .saturating_add(IDLE_BYTES)
+    }
+
     /// A peer at work: an acceptor's offer is its first output.
     #[must_use]
     pub fn new(now: Instant, config: Config) -> Self {
@@ -157,6 +175,10 @@ impl Peer {
             } => self.layers.handle_datagram(Path { local, remote }, bytes),
             Input::Signal(signal) => self.signalling.handle(&mut self.layers, &signal),
             Input::Close => self.layers.end(CloseReason::Local),
+            Input::CloseWith(code) => {
+                self.layers.set_farewell(code);
+                self.layers.end(CloseReason::Local);
+            }
         }
         self.finish_if_ended();
     }
@@ -244,6 +266,13 @@ impl Peer {
         self.layers.buffered_bytes(lane)
     }
 
+    /// Packets that `send` took for the lane and the other side has not acknowledged; also after the
+    /// peer closed.
+    #[must_use]
+    pub fn buffered_packets(&self, lane: Lane) -> usize {
+        self.layers.buffered_packets(lane)
+    }
+
     /// Ours and theirs, once DTLS has proven that the other side holds the certificate that its
     /// description names.
     #[must_use]
@@ -306,3 +335,9 @@ impl Peer {
         self.layers.is_paused(lane)
     }
 }
+
+/// What a packet takes in SCTP's tables until it is acknowledged, besides its bytes; measured in
+/// `tests/memory.rs`.
+const SENT_PACKET_BYTES: usize = 256;
+/// What a peer takes with nothing under way, after much was: likewise.
+const IDLE_BYTES: usize = 96 * 1024;

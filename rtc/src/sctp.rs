@@ -42,8 +42,8 @@ pub(crate) enum Event {
     Released { stream: u16, bytes: usize },
     /// The other side reset the stream.
     StreamClosed { stream: u16 },
-    /// The other side ended the association.
-    Closed,
+    /// The other side ended the association; it may have said why, in a number of its owner's.
+    Closed { code: Option<u16> },
     /// The association is broken, or the other side violates the protocol.
     Failed,
 }
@@ -55,6 +55,8 @@ pub(crate) struct Sctp {
     associations: Vec<(AssociationHandle, Association)>,
     established: bool,
     ended: bool,
+    /// What our ABORT is to say.
+    farewell: Option<u16>,
     guard: Guard,
     window: Window,
     /// The last packet that was dropped because the owner holds too much. Whoever sends into a
@@ -109,6 +111,7 @@ impl Sctp {
             associations,
             established: false,
             ended: false,
+            farewell: None,
             guard: Guard::default(),
             window: Window::default(),
             refused: None,
@@ -142,10 +145,14 @@ impl Sctp {
                 return false;
             }
             Verdict::Farewell => {
-                // What came before it in the packet is still read.
+                // What came before it in the packet is still read. The farewell itself is not the
+                // association's: a malformed one would be the process's end.
                 self.ended = true;
-                self.deliver(now, packet);
-                self.events.push_back(Event::Closed);
+                let code = packet::abort_code(&packet);
+                if let Some(rest) = packet::before(&packet, Guard::is_farewell) {
+                    self.deliver(now, rest);
+                }
+                self.events.push_back(Event::Closed { code });
             }
             Verdict::Violation => self.end(Event::Failed),
         }
@@ -317,7 +324,11 @@ impl Sctp {
         loop {
             if let Some(packet) = self.packets.pop_front() {
                 self.guard.inspect_sent(&packet);
-                return Some(self.window.correct(packet));
+                let packet = self.window.correct(packet);
+                return Some(match self.farewell {
+                    Some(code) => packet::with_abort_code(packet, code),
+                    None => packet,
+                });
             }
             if !self.dirty {
                 return None;
@@ -376,9 +387,10 @@ impl Sctp {
             .is_ok()
     }
 
-    /// Ends the association; the ABORT is the last packet.
-    pub(crate) fn abort(&mut self) {
+    /// Ends the association; the ABORT is the last packet, and says the code.
+    pub(crate) fn abort(&mut self, code: Option<u16>) {
         self.ended = true;
+        self.farewell = code;
         self.dirty = true;
         for (_, association) in &mut self.associations {
             // The only error is that it has ended already.
@@ -408,6 +420,10 @@ static ENDPOINT_CONFIG: LazyLock<Arc<EndpointConfig>> = LazyLock::new(|| {
 const PACKET_BYTES_MAX: u32 = 1200 - 37;
 /// The window that we offer: what a peer may have us hold.
 const RECEIVE_BUFFER_BYTES: u32 = 256 * 1024;
+/// What the other side can have us hold of what it sends: read but not taken, behind a gap, and in
+/// parts.
+pub(crate) const RECEIVED_BYTES_MAX: usize =
+    HELD_BYTES_MAX + guard::AHEAD_BYTES_MAX + guard::FRAGMENTS_MAX * guard::FRAGMENT_BYTES;
 /// Streams that the other side may open: two lanes, some room for lanes to come.
 const STREAMS_MAX: usize = 16;
 /// Associations that wait for their handshake.

@@ -38,6 +38,39 @@ fn a_close_is_seen_by_the_other_side_at_once() {
 }
 
 #[test]
+fn a_close_can_say_why() {
+    for code in [0, 11, u16::MAX] {
+        for from in [ACCEPTOR, DIALER] {
+            let mut pair = Pair::connected(1, LOSSLESS);
+            pair.input(from, Input::CloseWith(code));
+            pair.run_for(LOSSLESS.delay);
+            assert_eq!(pair.told[from].closed, [CloseReason::Local]);
+            assert_eq!(pair.told[1 - from].closed, [CloseReason::RemoteCode(code)]);
+        }
+    }
+}
+
+/// Ahead of everything that waits, to one who has not read for long.
+#[test]
+fn a_close_says_why_even_to_one_who_does_not_read() {
+    let mut pair = Pair::connected(1, LOSSLESS);
+    let now = pair.now;
+    for lane in Lane::ALL {
+        pair.peers[DIALER].set_paused(now, lane, true);
+    }
+    let packet = Bytes::from(vec![7; 1000]);
+    for _ in 0..100 {
+        for lane in Lane::ALL {
+            while pair.send(ACCEPTOR, lane, &packet).is_ok() {}
+        }
+        pair.run_for(Duration::from_millis(100));
+    }
+    pair.input(ACCEPTOR, Input::CloseWith(11));
+    pair.run_for(LOSSLESS.delay);
+    assert_eq!(pair.told[DIALER].closed, [CloseReason::RemoteCode(11)]);
+}
+
+#[test]
 fn one_of_two_farewells_is_enough() {
     for lost in [0, 1] {
         let mut pair = Pair::connected(2, LOSSLESS);

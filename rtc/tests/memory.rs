@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use link::{ACCEPTOR, CERTIFICATES, DIALER, LOSSLESS, Pair};
-use rtc_peer::{Lane, SendError};
+use rtc_peer::{Config, Lane, Peer, SendError};
 
 /// Bytes that a pair holds after the action, both sides and their link together.
 fn held(act: impl FnOnce(&mut Pair)) -> i64 {
@@ -55,4 +55,37 @@ fn a_pair_that_was_busy_gives_back_what_it_took() {
         assert_eq!(pair.got(DIALER, Lane::Reliable).len(), 50);
     });
     assert!(bytes <= USED_BYTES_MAX, "{bytes} bytes");
+}
+
+/// What waits in the engine for one who does not read costs more than its bytes when packets are
+/// small, and is bounded all the same.
+#[test]
+fn what_waits_for_one_who_does_not_read_is_bounded() {
+    let limit = Config::SEND_BUFFER_BYTES;
+    for len in [1, 12, 64, 100, 1000] {
+        let mut pair = Pair::connected(3, LOSSLESS);
+        pair.run_for(Duration::from_secs(60));
+        let now = pair.now;
+        for lane in Lane::ALL {
+            pair.peers[DIALER].set_paused(now, lane, true);
+        }
+        let packet: Bytes = vec![1; len].into();
+        let held = allocation_counter::measure(|| {
+            for _ in 0..400 {
+                for lane in Lane::ALL {
+                    while pair.send(ACCEPTOR, lane, &packet).is_ok() {}
+                }
+                pair.run_for(Duration::from_millis(100));
+            }
+        });
+        let ours = Lane::ALL.map(|lane| pair.peers[ACCEPTOR].buffered_packets(lane));
+        for packets in ours {
+            let most = (limit / Peer::PACKET_BYTES_LEAST).min(limit / len);
+            assert!(packets <= most && packets + 2 >= most, "{packets} of {len}");
+        }
+        let held = usize::try_from(held.bytes_current).unwrap();
+        println!("packets of {len} bytes: {ours:?} wait in {held} bytes");
+        // The other side's inbox is among it.
+        assert!(held <= Peer::memory_bytes_max(limit), "{held}");
+    }
 }

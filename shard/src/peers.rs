@@ -151,6 +151,18 @@ impl Peers {
         }
     }
 
+    /// Closes a peer and tells the other side why, in a number of the owner's. Unlike a packet it
+    /// arrives even where the lanes are clogged.
+    pub fn close_with(&mut self, now: Instant, key: PeerKey, code: u16) {
+        if let Some((index, seat)) = self.seats.find(key)
+            && !seat.closing
+        {
+            seat.closing = true;
+            seat.peer.handle_input(now, Input::CloseWith(code));
+            self.touch(index);
+        }
+    }
+
     /// Our certificate's fingerprint and the remote's proved one, once DTLS is up.
     #[must_use]
     pub fn fingerprints(&self, key: PeerKey) -> Option<(Fingerprint, Fingerprint)> {

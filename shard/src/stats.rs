@@ -93,11 +93,14 @@ pub enum DropReason {
     SlowConsumer,
     /// Packet out: still in the outbox when its peer closed.
     Unsent,
+    /// Packet out: given to the engine, and not acknowledged when its peer closed. It may have
+    /// arrived.
+    Unacknowledged,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::UnknownProtocol,
         Self::UnknownAddress,
         Self::UnknownUser,
@@ -124,6 +127,7 @@ impl DropReason {
         Self::Discarded,
         Self::SlowConsumer,
         Self::Unsent,
+        Self::Unacknowledged,
     ];
 
     /// As a metric's label.
@@ -156,6 +160,7 @@ impl DropReason {
             Self::Discarded => "discarded",
             Self::SlowConsumer => "slow_consumer",
             Self::Unsent => "unsent",
+            Self::Unacknowledged => "unacknowledged",
         }
     }
 }

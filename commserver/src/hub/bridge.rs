@@ -47,7 +47,8 @@ pub(super) const fn reason(reason: rtc_peer::CloseReason) -> Reason {
     use rtc_peer::CloseReason;
     match reason {
         CloseReason::Local => Reason::Closed,
-        CloseReason::Remote => Reason::TransportClosed,
+        // What the other side says of it is its own affair.
+        CloseReason::Remote | CloseReason::RemoteCode(_) => Reason::TransportClosed,
         CloseReason::HandshakeTimeout => Reason::HandshakeTimeout,
         CloseReason::IdleTimeout => Reason::IdleTimeout,
         CloseReason::MessageTooLarge => Reason::MessageTooLarge,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{CloseReason, Output, SendError, Transmit};
+use super::{CloseReason, Output, Peer, SendError, Transmit};
 use crate::channels::{self, Channels};
 use crate::ice::{Agent, Path};
 use crate::inbox::Inbox;
@@ -53,6 +53,14 @@ struct Settings {
     send_buffer_bytes: usize,
 }
 
+impl Settings {
+    /// Bytes and packets that a lane buffers.
+    fn send_limits(&self) -> (usize, usize) {
+        let bytes = self.send_buffer_bytes;
+        (bytes, bytes / Peer::PACKET_BYTES_LEAST)
+    }
+}
+
 #[derive(Debug)]
 struct Progress {
     /// The reliable lane is open.
@@ -63,6 +71,8 @@ struct Progress {
     expected_by: Option<Instant>,
     /// Why the peer is to close.
     ending: Option<CloseReason>,
+    /// What the other side is told of that, in a number of the owner's.
+    farewell: Option<u16>,
 }
 
 impl Layers {
@@ -94,6 +104,7 @@ impl Layers {
                 heard: now,
                 expected_by: None,
                 ending: None,
+                farewell: None,
             },
             stats: Stats::default(),
         }
@@ -213,8 +224,10 @@ impl Layers {
         } else {
             (Protocol::Binary, bytes)
         };
-        let buffered = self.channels.buffered(lane);
-        if buffered > 0 && buffered + payload.len() > self.settings.send_buffer_bytes {
+        let (bytes_max, packets_max) = self.settings.send_limits();
+        let (buffered, packets) = self.channels.buffered(lane);
+        let full = buffered + payload.len() > bytes_max || packets >= packets_max;
+        if packets > 0 && full {
             self.channels.refuse(lane);
             self.stats.sends_refused += 1;
             return Err(SendError::Full);
@@ -327,8 +340,8 @@ impl Layers {
                         .for_each(|event| self.follow_channels(event));
                 }
                 sctp::Event::Released { stream, bytes } => {
-                    let limit = self.settings.send_buffer_bytes;
-                    if let Some(lane) = self.channels.release(stream, bytes, limit) {
+                    let limits = self.settings.send_limits();
+                    if let Some(lane) = self.channels.release(stream, bytes, limits) {
                         self.outputs.push_back(Output::Writable(lane));
                     }
                 }
@@ -338,7 +351,9 @@ impl Layers {
                     }
                 }
                 sctp::Event::MessageTooLarge => self.end(CloseReason::MessageTooLarge),
-                sctp::Event::Closed => self.end(CloseReason::Remote),
+                sctp::Event::Closed { code } => {
+                    self.end(code.map_or(CloseReason::Remote, CloseReason::RemoteCode));
+                }
                 sctp::Event::Failed => self.end(CloseReason::SctpFailed),
             }
         }
@@ -418,16 +433,21 @@ impl Layers {
         self.progress.ending.get_or_insert(reason);
     }
 
+    /// What the other side is told when the peer closes.
+    pub(super) fn set_farewell(&mut self, code: u16) {
+        self.progress.farewell = Some(code);
+    }
+
     pub(super) fn take_ending(&mut self) -> Option<CloseReason> {
         self.progress.ending.take()
     }
 
     /// Sends what there is, tells the other side, and lets go of everything.
     pub(super) fn finish(&mut self, reason: CloseReason) {
-        if reason != CloseReason::Remote {
+        if !matches!(reason, CloseReason::Remote | CloseReason::RemoteCode(_)) {
             while self.seal_next() {}
             if let Some(sctp) = &mut self.sctp {
-                sctp.abort();
+                sctp.abort(self.progress.farewell);
             }
             while self.seal_next() {}
             if let Some(dtls) = &mut self.dtls {
@@ -483,7 +503,11 @@ impl Layers {
     }
 
     pub(super) fn buffered_bytes(&self, lane: Lane) -> usize {
-        self.channels.buffered(lane)
+        self.channels.buffered(lane).0
+    }
+
+    pub(super) fn buffered_packets(&self, lane: Lane) -> usize {
+        self.channels.buffered(lane).1
     }
 
     pub(super) fn set_paused(&mut self, lane: Lane, paused: bool) {

@@ -6,7 +6,7 @@
 
 use super::packet::{
     ABORT, Chunk, DATA, ERROR, FORWARD_TSN, INIT, INIT_ACK, RE_CONFIG, SACK, SHUTDOWN,
-    SHUTDOWN_ACK, chunks, data,
+    SHUTDOWN_ACK, SHUTDOWN_COMPLETE, chunks, data,
 };
 
 /// What to do with a packet.
@@ -65,6 +65,11 @@ impl Guard {
         }
     }
 
+    /// Whether a chunk of this kind ends the association.
+    pub(crate) fn is_farewell(kind: u8) -> bool {
+        matches!(kind, ABORT | SHUTDOWN | SHUTDOWN_ACK | SHUTDOWN_COMPLETE)
+    }
+
     /// For tests that aim at the edge of the window.
     #[cfg(test)]
     pub(crate) fn acknowledged(&self) -> Option<u32> {
@@ -93,7 +98,7 @@ impl Guard {
                     Verdict::Pass
                 }
             }
-            ABORT | SHUTDOWN | SHUTDOWN_ACK => Verdict::Farewell,
+            kind if Self::is_farewell(kind) => Verdict::Farewell,
             // The association would end by it; what it reports is never fatal (RFC 9260 3.3.10).
             ERROR => Verdict::Drop,
             _ => Verdict::Pass,
@@ -306,7 +311,9 @@ pub(super) const AHEAD_BYTES_MAX: usize = 1024 * 1024;
 /// Parts of messages that may wait for the rest. The window holds 225 that fill their packets, and
 /// nobody makes many that do not; nobody keeps to tiny ones, whose tables would take a hundred times
 /// the window.
-const FRAGMENTS_MAX: usize = 640;
+pub(super) const FRAGMENTS_MAX: usize = 640;
+/// A whole datagram for a byte, and the tables.
+pub(super) const FRAGMENT_BYTES: usize = 2048 + 512;
 /// With the window shut and nothing to read, the association still takes what may complete a
 /// message: twice the largest is enough for everyone who keeps to the maximum.
 const OVERRUN_BYTES_MAX: usize = 128 * 1024;

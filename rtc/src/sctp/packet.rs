@@ -13,6 +13,7 @@ pub(super) const ABORT: u8 = 6;
 pub(super) const SHUTDOWN: u8 = 7;
 pub(super) const SHUTDOWN_ACK: u8 = 8;
 pub(super) const ERROR: u8 = 9;
+pub(super) const SHUTDOWN_COMPLETE: u8 = 14;
 pub(super) const RE_CONFIG: u8 = 130;
 pub(super) const FORWARD_TSN: u8 = 192;
 
@@ -91,6 +92,57 @@ pub(super) fn window(packet: &[u8]) -> Option<u32> {
     (sack.kind == SACK).then(|| sack.u32_at(4)).flatten()
 }
 
+/// What of a packet comes before the first chunk of such a kind, as a packet; `None` for nothing.
+pub(super) fn before(packet: &[u8], kind: impl Fn(u8) -> bool) -> Option<Bytes> {
+    let kept = chunks(packet).map_while(|chunk| chunk);
+    let kept = kept.take_while(|chunk| !kind(chunk.kind));
+    let length: usize = kept.map(|chunk| chunk.padded).sum();
+    let mut rest = packet
+        .get(..COMMON_HEADER_BYTES + length)
+        .filter(|_| length > 0)?
+        .to_vec();
+    seal(&mut rest);
+    Some(rest.into())
+}
+
+/// What the first ABORT of a packet says: a number, as the text of a user's abort (RFC 9260 section
+/// 3.3.10.12).
+pub(super) fn abort_code(packet: &[u8]) -> Option<u16> {
+    let abort = chunks(packet)
+        .map_while(|chunk| chunk)
+        .find(|chunk| chunk.kind == ABORT)?;
+    let mut causes = abort.value;
+    while let Some(([c0, c1, l0, l1], rest)) = causes.split_first_chunk::<4>() {
+        let length = usize::from(u16::from_be_bytes([*l0, *l1])).checked_sub(4)?;
+        let text = rest.get(..length)?;
+        if u16::from_be_bytes([*c0, *c1]) == USER_INITIATED {
+            return std::str::from_utf8(text).ok()?.parse().ok();
+        }
+        causes = rest.get(length.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+/// The ABORT that ends a packet of nothing else, saying a number; another packet as it is.
+pub(super) fn with_abort_code(packet: Bytes, code: u16) -> Bytes {
+    let header = packet.get(..COMMON_HEADER_BYTES);
+    let first = chunks(&packet).next().flatten();
+    let (Some(header), Some(ABORT)) = (header, first.map(|chunk| chunk.kind)) else {
+        return packet;
+    };
+    let text = code.to_string();
+    let cause = u16::try_from(4 + text.len()).unwrap_or_default();
+    let mut packet = header.to_vec();
+    packet.extend([ABORT, 0]);
+    packet.extend((4 + cause).to_be_bytes());
+    packet.extend(USER_INITIATED.to_be_bytes());
+    packet.extend(cause.to_be_bytes());
+    packet.extend(text.as_bytes());
+    packet.resize(packet.len().next_multiple_of(4), 0);
+    seal(&mut packet);
+    packet.into()
+}
+
 /// A packet that begins with a SACK, offering another window.
 pub(super) fn with_window(packet: &[u8], window: u32) -> Bytes {
     let mut packet = packet.to_vec();
@@ -112,6 +164,8 @@ fn seal(packet: &mut [u8]) {
     }
 }
 
+/// An error cause: the owner of the association wanted it to end.
+const USER_INITIATED: u16 = 12;
 /// Flags of a DATA chunk that begins a message and ends it.
 const WHOLE: u8 = 3;
 /// Behind the common header, the SACK's own and the TSN that it acknowledges.

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::*;
 
+mod bounds;
+mod windows;
+
 /// An honest pair; `packets` are those of the second that the first has not had.
 struct Duo {
     now: Instant,
@@ -190,213 +193,6 @@ fn chunks_far_ahead_of_a_gap_are_dropped() {
     assert!(!duo.has_failed());
 }
 
-/// Whatever their size, and however they are packed: what waits costs what it takes.
-#[test]
-fn chunks_behind_a_gap_that_take_too_much_are_dropped_until_it_is_filled() {
-    for payload in [1, 100, 300] {
-        let mut duo = Duo::new();
-        // Every second packet is acknowledged at once.
-        duo.next_tsn();
-        let tsn = duo.next_tsn();
-        let packet = duo.forge(&[data(WHOLE, tsn, 1, &vec![7; payload])]);
-        let fit = guard::AHEAD_BYTES_MAX / (packet.len() + 1024);
-        let behind_the_gap = |n: usize| {
-            let n = u16::try_from(n).unwrap();
-            let tsn = tsn.wrapping_add(n.into());
-            data_in_turn(WHOLE, tsn, [1, 2 + n], &vec![7; payload])
-        };
-        for n in 1..=fit {
-            assert!(duo.attack(&[behind_the_gap(n)]), "{n} of {fit}");
-        }
-        assert!(!duo.attack(&[behind_the_gap(fit + 1)]), "one more");
-        assert!(duo.events[0].is_empty());
-        assert!(duo.attack(&[behind_the_gap(0)]), "what fills the gap");
-        assert_eq!(duo.events[0].len(), fit + 1, "all that waited");
-        // The delayed acknowledgement.
-        duo.now += Duration::from_millis(200);
-        duo.ends[0].handle_timeout(duo.now);
-        duo.exchange();
-        assert!(duo.attack(&[behind_the_gap(fit + 1)]), "and there is room");
-        assert!(!duo.has_failed());
-    }
-}
-
-/// The charge is what it really costs, however little of a packet is data: the association keeps
-/// all of it for one byte.
-#[test]
-fn what_waits_behind_a_gap_takes_no_more_than_it_is_charged() {
-    let ballast = |bytes: u16| {
-        let mut information = vec![0, 1];
-        information.extend((4 + bytes).to_be_bytes());
-        information.resize(usize::from(4 + bytes), 7);
-        chunk(4, 0, &information)
-    };
-    for (name, unordered, small, ballast) in [
-        ("ordered", 0, 1, None),
-        ("unordered", 4, 1, None),
-        ("with ballast", 0, 1, Some(ballast(1100))),
-        ("of some size", 4, 100, None),
-    ] {
-        let mut duo = Duo::new();
-        duo.next_tsn();
-        let tsn = duo.next_tsn();
-        let held = allocation_counter::measure(|| {
-            for n in 1..2000_u16 {
-                let turn = [1, 2 + n];
-                let data = data_in_turn(
-                    WHOLE + unordered,
-                    tsn.wrapping_add(n.into()),
-                    turn,
-                    &vec![7; small],
-                );
-                let chunks: Vec<_> = ballast.iter().cloned().chain([data]).collect();
-                if !duo.attack(&chunks) {
-                    break;
-                }
-                duo.events[0].clear();
-            }
-        });
-        let (held, most) = (held.bytes_current, guard::AHEAD_BYTES_MAX);
-        println!("{name}: {held} bytes of {most}");
-        assert!(usize::try_from(held).unwrap() <= most, "{name}: {held}");
-        assert!(!duo.has_failed());
-    }
-}
-
-/// What does not reach the association does not count as having come in sequence, or whatever
-/// follows would be free.
-#[test]
-fn what_the_association_does_not_take_lets_nothing_pass() {
-    for spoil in [
-        // A chunk of an unknown kind: nothing of the packet is taken.
-        |duo: &Duo, data: Vec<u8>| duo.forge(&[data, chunk(99, 0, &[0; 4])]),
-        // A wrong checksum.
-        |duo: &Duo, data: Vec<u8>| {
-            let mut packet = duo.forge(&[data]).to_vec();
-            packet[8] ^= 1;
-            packet.into()
-        },
-    ] {
-        let mut duo = Duo::new();
-        duo.next_tsn();
-        let tsn = duo.next_tsn();
-        let mut held = 0;
-        for n in 0..2000_u16 {
-            let turn = [1, 2 + n];
-            let data = |at: u32| data_in_turn(WHOLE, tsn.wrapping_add(at), turn, b"x");
-            let spoilt = spoil(&duo, data(n.into()));
-            duo.ends[0].handle(duo.now, spoilt);
-            held += usize::from(duo.attack(&[data(1 + u32::from(n))]));
-        }
-        assert!(held <= guard::AHEAD_BYTES_MAX / 1024, "{held}");
-    }
-}
-
-/// The first part of a message, and of another, and so on: nothing is ever whole, and however small
-/// the parts are, they are in sequence.
-#[test]
-fn messages_that_never_end_are_a_violation_however_small_they_are() {
-    let mut duo = Duo::new();
-    duo.next_tsn();
-    let tsn = duo.next_tsn();
-    let mut sent = 0;
-    let held = allocation_counter::measure(|| {
-        for n in 0..2000_u16 {
-            let turn = [1, 2 + n];
-            let part = data_in_turn(FIRST, tsn.wrapping_add(n.into()), turn, b"x");
-            duo.attack(&[part]);
-            if duo.has_failed() {
-                break;
-            }
-            sent += 1;
-        }
-    });
-    assert_eq!(sent, 640);
-    assert!(held.bytes_current < 1024 * 1024, "{held:?}");
-}
-
-/// The window that the first side's SACKs offer.
-fn offered(duo: &Duo) -> u32 {
-    packet::window(&duo.last[0]).unwrap()
-}
-
-#[test]
-fn what_the_owner_holds_is_taken_from_the_window() {
-    let mut duo = Duo::new();
-    let whole = 256 * 1024;
-    let mut talk = |held: usize| {
-        duo.set_held(held);
-        // Two packets: the second is acknowledged at once.
-        duo.write(1, 1, b"one");
-        duo.write(1, 1, b"two");
-        offered(&duo)
-    };
-    assert_eq!(talk(0), whole);
-    assert_eq!(talk(1000), whole - 1000);
-    assert_eq!(talk(254 * 1024), 2 * 1024);
-    assert_eq!(talk(255 * 1024), 0, "less than a packet is nothing");
-    assert_eq!(talk(0), whole);
-}
-
-#[test]
-fn a_window_that_reopens_is_told_unasked_and_once() {
-    for (reopened_to, told) in [(16 * 1024 - 1, false), (16 * 1024, true)] {
-        let mut duo = Duo::new();
-        let whole = 256 * 1024;
-        duo.set_held(whole);
-        duo.write(1, 1, b"one");
-        duo.write(1, 1, b"two");
-        assert_eq!(offered(&duo), 0);
-        let polled = |duo: &mut Duo, held| {
-            duo.set_held(held);
-            let packet = duo.ends[0].poll_packet(duo.now);
-            assert!(duo.ends[0].poll_packet(duo.now).is_none());
-            packet.map(|packet| packet::window(&packet).unwrap())
-        };
-        let expected = told.then_some(u32::try_from(reopened_to).unwrap());
-        assert_eq!(polled(&mut duo, whole - reopened_to), expected);
-        assert_eq!(polled(&mut duo, whole - reopened_to), None);
-    }
-}
-
-/// The other side takes it for what it is, and what waited for the window comes.
-#[test]
-fn a_sender_that_met_a_shut_window_goes_on_when_it_is_told() {
-    let mut duo = Duo::new();
-    duo.set_held(256 * 1024);
-    duo.write(1, 1, b"one");
-    duo.write(1, 1, b"two");
-    for _ in 0..10 {
-        duo.write(1, 1, &[7; 1000]);
-    }
-    let before = duo.events[0].len();
-    assert!(before <= 3, "one probe at the most");
-    duo.set_held(0);
-    duo.exchange();
-    assert_eq!(duo.events[0].len(), 12);
-}
-
-#[test]
-fn an_owner_that_holds_too_much_gets_no_more_and_the_sender_is_told_why() {
-    for (held, taken) in [(HELD_BYTES_MAX - 1, true), (HELD_BYTES_MAX, false)] {
-        let mut duo = Duo::new();
-        duo.next_tsn();
-        let tsn = duo.next_tsn();
-        duo.set_held(held);
-        let more = data_in_turn(WHOLE, tsn, [1, 2], b"more");
-        assert_eq!(duo.attack(&[more]), taken);
-        if !taken {
-            assert_eq!(offered(&duo), 0);
-        }
-        let heartbeat = chunk(4, 0, &[0, 1, 0, 8, 1, 2, 3, 4]);
-        assert!(duo.attack(&[heartbeat]), "no data");
-        assert_eq!(duo.set_held(0), !taken, "what was refused is taken in");
-        duo.exchange();
-        assert_eq!(duo.events[0].len(), 1);
-        assert!(!duo.has_failed());
-    }
-}
-
 #[test]
 fn streams_beyond_the_few_are_a_violation() {
     let mut duo = Duo::new();
@@ -476,8 +272,40 @@ fn an_abort_is_a_farewell() {
         duo.next_tsn();
         duo.attack(&[abort]);
         assert!(
-            matches!(duo.events[0].last(), Some(Event::Closed)),
+            matches!(duo.events[0].last(), Some(Event::Closed { code: None })),
             "{:?}",
+            duo.events[0]
+        );
+    }
+}
+
+#[test]
+fn an_abort_may_say_a_number() {
+    let cause = |code: u8, text: &[u8]| {
+        let length = u8::try_from(4 + text.len()).unwrap();
+        let mut cause = vec![0, code, 0, length];
+        cause.extend(text);
+        cause
+    };
+    let other = cause(1, &[0; 4]);
+    for (causes, expected) in [
+        (cause(12, b"11"), Some(11)),
+        (cause(12, b"65535"), Some(u16::MAX)),
+        ([other.clone(), cause(12, b"7")].concat(), Some(7)),
+        (cause(12, b"65536"), None),
+        (cause(12, b"Close called"), None),
+        (cause(12, b""), None),
+        (cause(12, &[0xff, 0xff]), None),
+        (other, None),
+        (vec![0, 12, 0, 200, b'1'], None),
+        (vec![0, 12, 0, 3, b'1'], None),
+    ] {
+        let mut duo = Duo::new();
+        duo.next_tsn();
+        duo.attack(&[chunk(6, 0, &causes)]);
+        assert!(
+            matches!(duo.events[0].last(), Some(Event::Closed { code }) if *code == expected),
+            "{causes:?}: {:?}",
             duo.events[0]
         );
     }
@@ -535,4 +363,57 @@ fn garbage_is_dropped() {
     assert!(duo.ends[0].poll_event().is_none());
     duo.write(1, 1, b"alive");
     assert!(matches!(duo.events[0][..], [Event::Message { .. }]));
+}
+
+/// Whatever a chunk holds that its kind can hold: nothing panics, and nothing runs for long.
+#[test]
+fn nonsense_in_a_chunk_of_any_kind_harms_nobody() {
+    let mut state = 1_u64;
+    let mut random = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap()
+    };
+    for kind in 0..=255_u8 {
+        for round in 0..40 {
+            let mut duo = Duo::new();
+            let tsn = duo.next_tsn();
+            let length = [0, 1, 4, 8, 12, 16, 20, 60][random() % 8] + random() % 4;
+            let mut value: Vec<u8> = (0..length).map(|_| random().to_le_bytes()[0]).collect();
+            if round % 2 == 0 {
+                // Plausible beginnings: a TSN that is near, small numbers where lengths stand.
+                for (place, byte) in value.iter_mut().zip(tsn.to_be_bytes()) {
+                    *place = byte;
+                }
+                for place in value.iter_mut().skip(4) {
+                    *place %= 20;
+                }
+            }
+            let flags = random().to_le_bytes()[0];
+            let one = chunk(kind, flags, &value);
+            let mut packet = duo.forge(std::slice::from_ref(&one)).to_vec();
+            if round % 4 == 3 {
+                // A length that does not fit.
+                packet[14] = random().to_le_bytes()[0] % 2;
+                packet[15] = random().to_le_bytes()[0];
+                packet = reseal(packet);
+            }
+            let packet = Bytes::from(packet);
+            // In the middle of it, and where a handshake is due.
+            let mut fresh = Sctp::new(duo.now, false, 65_536, 65_536);
+            fresh.handle(duo.now, packet.clone());
+            while fresh.poll_packet(duo.now).is_some() {}
+            duo.ends[0].handle(duo.now, packet);
+            while duo.ends[0].poll_packet(duo.now).is_some() {}
+            duo.ends[0].handle_timeout(duo.now + Duration::from_secs(1));
+        }
+    }
+}
+
+fn reseal(mut packet: Vec<u8>) -> Vec<u8> {
+    packet[8..12].fill(0);
+    let checksum = crc32c(&packet);
+    packet[8..12].copy_from_slice(&checksum.to_le_bytes());
+    packet
 }

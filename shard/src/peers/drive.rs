@@ -166,6 +166,10 @@ impl Peers {
                     let unsent = Lane::ALL.map(|lane| seat.outbox(lane)).map(Outbox::len);
                     let unsent = count(unsent.iter().sum());
                     self.stats.count_drops(DropReason::Unsent, unsent);
+                    let unacknowledged = Lane::ALL.map(|lane| seat.peer.buffered_packets(lane));
+                    let unacknowledged = count(unacknowledged.iter().sum());
+                    self.stats
+                        .count_drops(DropReason::Unacknowledged, unacknowledged);
                     self.stats.peers_closed.add(1);
                     return Some(Event::Closed { peer, reason });
                 }

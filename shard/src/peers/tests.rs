@@ -12,6 +12,7 @@ use crate::{batch::Batch, handler::Event, socket::Datagram};
 mod budgets;
 mod network;
 mod silence;
+mod slow_readers;
 
 const PEERS_MAX: usize = 4;
 
