@@ -205,16 +205,25 @@ impl Session<'_> {
             }
             socket.flush().await
         };
-        tokio::select! {
-            // Whoever does not read is not asked for longer than needed.
-            reason = &mut self.closing => Err(End::Ours(reason.unwrap_or(Reason::ShuttingDown))),
-            () = self.shared.stop.cancelled() => Err(End::Ours(Reason::ShuttingDown)),
-            written = time::timeout(self.shared.timeouts.write, write) => match written {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(End::Gone),
-                Err(_) => Err(End::WriteTimeout),
-            },
+        tokio::pin!(write);
+        let ending = tokio::select! {
+            biased;
+            written = time::timeout(self.shared.timeouts.write, &mut write) => {
+                return match written {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(_)) => Err(End::Gone),
+                    Err(_) => Err(End::WriteTimeout),
+                };
+            }
+            reason = &mut self.closing => reason.unwrap_or(Reason::ShuttingDown),
+            () = self.shared.stop.cancelled() => Reason::ShuttingDown,
+        };
+        // What has been begun is ended, but whoever does not read is not asked for long.
+        if ending != Reason::SessionQueueFull {
+            let rest = time::timeout(self.shared.timeouts.close, write).await;
+            tracing::trace!(session = self.id.0, written = rest.is_ok(), "last frames");
         }
+        Err(End::Ours(ending))
     }
 }
 

@@ -68,6 +68,19 @@ async fn a_client_keeps_its_alias() {
 }
 
 #[tokio::test]
+async fn who_is_replaced_is_told_so_first_every_time() {
+    let running = Running::start().await;
+    let (mut loser, welcome) = running.client().await;
+    for _ in 0..50 {
+        let (winner, resumed) = client(&running, &welcome.resume_token).await;
+        assert_eq!(resumed.alias, welcome.alias);
+        expect_replaced(&mut loser).await;
+        loser = winner;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn the_subprotocol_is_answered_alone() {
     let running = Running::start().await;
     let (_first, welcome) = running.client().await;
