@@ -84,7 +84,8 @@ pub fn run(args: &Args) -> ExitCode {
     }
     start_log(&loaded);
     match serve(loaded.config) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(End::InOrder) => ExitCode::SUCCESS,
+        Ok(End::CutShort) => ExitCode::from(EXIT_CUT_SHORT),
         Err(error) => {
             say(format_args!("coordinator: {error:#}"));
             ExitCode::FAILURE
@@ -92,7 +93,15 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn serve(config: Config) -> anyhow::Result<()> {
+/// How an end that was asked for came about.
+enum End {
+    /// Every session was told.
+    InOrder,
+    /// A second signal came first.
+    CutShort,
+}
+
+fn serve(config: Config) -> anyhow::Result<End> {
     tracing::info!(
         memory_bytes_max = config.limits.memory_bytes_max(),
         clients_max = config.limits.core.clients_max,
@@ -114,13 +123,13 @@ fn serve(config: Config) -> anyhow::Result<()> {
         tokio::pin!(running);
         loop {
             tokio::select! {
-                () = &mut running => return Ok(()),
+                () = &mut running => return Ok(End::InOrder),
                 _ = terminate.recv() => signals += 1,
                 _ = interrupt.recv() => signals += 1,
             }
             if signals > 1 {
                 tracing::warn!("asked twice: ending without waiting for the sessions");
-                return Ok(());
+                return Ok(End::CutShort);
             }
             tracing::info!("shutting down");
             shutdown.cancel();
@@ -186,3 +195,6 @@ fn say(line: impl Display) {
     // Without standard error there is nobody to tell; the exit status says it too.
     drop(writeln!(io::stderr(), "{line}"));
 }
+
+/// What a shell says of a program that a signal has ended: 128 and the number of SIGINT.
+const EXIT_CUT_SHORT: u8 = 130;

@@ -91,7 +91,7 @@ mod tests {
             .any(|line| line.is_ok_and(|line| line.contains("shutting down")));
         assert!(seen);
         signal(&child, "-TERM");
-        assert_eq!(child.wait().expect("its end").code(), Some(0));
+        assert_eq!(child.wait().expect("its end").code(), Some(130));
     }
 
     #[test]
