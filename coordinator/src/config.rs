@@ -7,7 +7,7 @@ use auth::{Authenticator, ClusterSecret};
 use bytes::Bytes;
 use coordinator_core::{Instance, Selector, Topology};
 
-use crate::hub::COMMANDS_MAX;
+use crate::{hub::COMMANDS_MAX, listener::HEADER_BYTES_MAX};
 
 /// Everything that a coordinator needs to know.
 #[derive(Debug, Clone)]
@@ -89,31 +89,50 @@ impl Default for Limits {
             core: coordinator_core::Limits::default(),
             requests_max: 1024,
             refused_max: 1024,
+            // WELCOME, then an offer and some candidates for each server that it tries.
             client_outbox: Outbox {
-                count_max: 256,
-                bytes_max: 512 * 1024,
+                count_max: 64,
+                bytes_max: 32 * 1024,
             },
+            // All that thousands of clients send while they join at once.
             server_outbox: Outbox {
                 count_max: 8192,
-                bytes_max: 8 * 1024 * 1024,
+                bytes_max: 4 * 1024 * 1024,
             },
         }
     }
 }
 
 impl Limits {
-    /// What sessions and their signals may come to in memory, in bytes, when every limit is
-    /// reached at once.
+    /// What others can make a coordinator hold in memory, in bytes, when every limit is reached at
+    /// once.
     #[must_use]
     pub const fn memory_bytes_max(&self) -> usize {
-        // Being read: a message of up to twice the limit. Being written: one buffer of that size.
-        let transit = 4 * self.core.signal_bytes_max + SESSION_BYTES;
-        let client = self.client_outbox.bytes_max.saturating_add(transit);
-        let server = self.server_outbox.bytes_max.saturating_add(transit);
+        let session = self.session_bytes_max();
+        let client = self.client_outbox.bytes_max.saturating_add(session);
+        // A list of all servers may be what is written.
+        let list = self.core.servers_max.saturating_mul(2 * ENTRY_BYTES_MAX);
+        let server = self.server_outbox.bytes_max.saturating_add(session);
+        let server = server.saturating_add(list);
         let clients = self.core.clients_max.saturating_mul(client);
         let servers = self.core.servers_max.saturating_mul(server);
-        let hub = COMMANDS_MAX * self.core.signal_bytes_max;
-        clients.saturating_add(servers).saturating_add(hub)
+        let refused = self.refused_max.saturating_mul(session);
+        let requests = self.requests_max.saturating_mul(REQUEST_BYTES_MAX);
+        let hub = COMMANDS_MAX.saturating_mul(self.core.signal_bytes_max);
+        clients
+            .saturating_add(servers)
+            .saturating_add(refused)
+            .saturating_add(requests)
+            .saturating_add(hub)
+    }
+
+    /// One session without what waits for it to read.
+    const fn session_bytes_max(&self) -> usize {
+        let signal = self.core.signal_bytes_max;
+        // Being read: pieces of a message, and a frame of up to twice the limit. Being written: a
+        // buffer that has grown to twice what is in it.
+        let transit = signal.saturating_mul(3 + 2);
+        SESSION_BYTES.saturating_add(transit)
     }
 }
 
@@ -168,9 +187,47 @@ impl Default for Timeouts {
 /// A session's task, its buffers and its place in the registry.
 const SESSION_BYTES: usize = 24 * 1024;
 
+/// A server in a list of servers: alias, role, state, and a region of 64 bytes.
+const ENTRY_BYTES_MAX: usize = 96;
+
+/// A request's header, and the task and buffers around it.
+const REQUEST_BYTES_MAX: usize = 2 * HEADER_BYTES_MAX;
+
 /// A week: over a long weekend.
 const RESUME_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// The 2019 coordinator's port.
 const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9090);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_that_is_held_is_the_sum_of_the_limits() {
+        let defaults = Limits::default();
+        // 50,000 clients of 136 KiB are most of it.
+        assert_eq!(defaults.memory_bytes_max(), 8_320_057_344);
+        let more = |change: fn(&mut Limits)| {
+            let mut limits = Limits::default();
+            change(&mut limits);
+            limits.memory_bytes_max() - defaults.memory_bytes_max()
+        };
+        let session = (24 + 5 * 16) * 1024;
+        assert_eq!(
+            more(|limits| limits.core.clients_max += 1),
+            session + 32 * 1024
+        );
+        let list = (257 * 257 - 256 * 256) * 2 * ENTRY_BYTES_MAX;
+        let server = more(|limits| limits.core.servers_max += 1);
+        assert_eq!(server, session + 4096 * 1024 + list);
+        assert_eq!(more(|limits| limits.refused_max += 1), session);
+        assert_eq!(more(|limits| limits.requests_max += 1), 64 * 1024);
+        assert_eq!(more(|limits| limits.client_outbox.bytes_max += 1), 50_000);
+        assert_eq!(more(|limits| limits.server_outbox.bytes_max += 1), 256);
+        let sessions = 50_000 + 256 + 1024;
+        let signals = more(|limits| limits.core.signal_bytes_max += 1);
+        assert_eq!(signals, 5 * sessions + COMMANDS_MAX);
+    }
+}

@@ -115,4 +115,4 @@ fn closing(mut response: Response) -> Response {
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Room for a token of several kilobytes in URL or headers.
-const HEADER_BYTES_MAX: usize = 32 * 1024;
+pub(crate) const HEADER_BYTES_MAX: usize = 32 * 1024;

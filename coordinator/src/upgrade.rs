@@ -203,14 +203,15 @@ fn refuse(shared: Arc<Shared>, upgrade: WebSocketUpgrade, ours: bool, reason: Re
 
 /// Buffers that fit signals, tens of thousands of times; the defaults are for bulk data.
 fn configure(upgrade: WebSocketUpgrade, shared: &Shared) -> WebSocketUpgrade {
-    // Up to twice the limit is read, so that the close can say what was wrong.
-    let bytes_max = shared.limits.core.signal_bytes_max.saturating_mul(2);
+    let bytes_max = shared.limits.core.signal_bytes_max;
+    // Of the buffer for writing only the beginning is bounded: one message more is put into it, of
+    // whatever size, and then it is waited until it is empty.
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES + 4 * bytes_max)
         .max_message_size(bytes_max)
-        .max_frame_size(bytes_max)
+        // So that the close can say what was wrong with one that is not much too large.
+        .max_frame_size(bytes_max.saturating_mul(2))
 }
 
 const READ_BUFFER_BYTES: usize = 4 * 1024;

@@ -9,8 +9,9 @@ pub const PACKET_BYTES_MAX: usize = 16 * 1024;
 pub const CHANNEL_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// Largest WebSocket message at the coordinator. An SDP of ours is about 600 bytes, a browser's
-/// with many interfaces a few thousand.
-pub const SIGNAL_BYTES_MAX: usize = 64 * 1024;
+/// with many interfaces a few thousand; the 2019 coordinator reads 5,000. Each of tens of thousands
+/// of sessions may hold a few of this size.
+pub const SIGNAL_BYTES_MAX: usize = 16 * 1024;
 
 /// Longest topic, in bytes of UTF-8.
 pub const TOPIC_BYTES_MAX: usize = 256;
