@@ -54,6 +54,8 @@ pub(crate) struct Notices {
     command: &'static str,
     quiet: bool,
     connected: bool,
+    /// It has been said how to find out more.
+    advised: bool,
 }
 
 impl Notices {
@@ -62,6 +64,7 @@ impl Notices {
             command,
             quiet,
             connected: false,
+            advised: false,
         }
     }
 
@@ -87,6 +90,9 @@ impl Notices {
                 self.say(format_args!(
                     "not connected: {reason}; trying again in {wait}"
                 ));
+                if !self.connected && !std::mem::replace(&mut self.advised, true) {
+                    self.say("`broker doctor` with the same --coordinator finds out why");
+                }
             }
             Event::Error(error) => self.say(format_args!("the server reports: {error}")),
             Event::Message(_) | Event::Answered { .. } | Event::Stopped { .. } => {}

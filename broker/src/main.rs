@@ -4,6 +4,7 @@
 mod access;
 mod bots;
 mod dev;
+mod doctor;
 mod pages;
 mod publish;
 mod show;
@@ -33,6 +34,8 @@ enum Task {
     Coordinator(coordinator::cli::Args),
     /// Runs a communication server.
     Commserver(commserver::cli::Args),
+    /// Says what is wrong with the way of clients to the servers, and what to do about it.
+    Doctor(doctor::Args),
     /// Publishes to a topic, and ends when the server has it.
     Pub(publish::Args),
     /// Listens to topics, and prints what comes.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Dev(args) => dev::main(&args),
         Task::Coordinator(args) => coordinator::cli::run(&args),
         Task::Commserver(args) => commserver::cli::main(args),
+        Task::Doctor(args) => access::run(doctor::COMMAND, doctor::run(args)),
         Task::Pub(args) => access::run(publish::COMMAND, publish::run(args)),
         Task::Sub(args) => access::run(subscribe::COMMAND, subscribe::run(args)),
     }

@@ -10,7 +10,7 @@ use crate::{
     credentials::{Credentials, TokenProvider, secret},
     events::EventsConfig,
     session::{self, BackoffConfig, Offline},
-    signalling::{self, Timeouts},
+    signalling::{self, BadUrl, Manner, Shown, Timeouts},
 };
 
 /// One client's settings.
@@ -115,6 +115,21 @@ impl Config {
     pub fn with_region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
+    }
+
+    /// The request that a client opens its session with, for whoever wants to see the answer to it.
+    /// A token that is asked for is not in it.
+    ///
+    /// # Errors
+    /// When the URL is no coordinator's.
+    pub fn upgrade_request(&self) -> Result<http::Request<()>, BadUrl> {
+        let token = match &self.credentials {
+            Credentials::Token(token) => Some(secret(token)),
+            Credentials::None | Credentials::Provider(_) => None,
+        };
+        let resume = None;
+        let shown = Shown { token, resume };
+        self.signalling().request(Manner::Ours(&shown))
     }
 
     pub(crate) fn session(&self, seed: u64) -> session::Config {

@@ -1,6 +1,10 @@
 //! The commands that are clients, as processes, against a real cluster.
 
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod program;
+#[cfg(test)]
+mod proxy;
 #[cfg(test)]
 mod talk;
