@@ -15,6 +15,9 @@ export class Outgoing {
   /** The lanes of the peer that is ready, if one is. */
   private lanes: ReadonlySet<Lane> | undefined;
   private packetLimit = PACKET_BYTES_MAX;
+  /** Reliable publications wait for the next peer. */
+  private isHeld = false;
+  private hasPublished = false;
 
   constructor(
     private readonly config: SessionConfig,
@@ -33,13 +36,25 @@ export class Outgoing {
   peerReady(lanes: ReadonlySet<Lane>, packetLimit: number): void {
     this.lanes = lanes;
     this.packetLimit = packetLimit;
+    this.hasPublished = false;
   }
 
   /** Publications wait for the next one. */
   peerLost(): void {
     this.lanes = undefined;
+    this.isHeld = false;
     this.buffered.reliable = 0;
     this.buffered.unreliable = 0;
+  }
+
+  /** Whether something may be on its way to the peer that must not be lost. */
+  get hasReliableUnderWay(): boolean {
+    return this.hasPublished;
+  }
+
+  /** What is published on the reliable lane from now on waits for the next peer, or no longer. */
+  hold(isHeld: boolean): void {
+    this.isHeld = isHeld;
   }
 
   /** So many bytes are held back by a lane's channel. */
@@ -71,7 +86,7 @@ export class Outgoing {
     while (this.outbox.count > 0 && this.canSendReliable()) {
       const frame = this.outbox.shift();
       if (!frame) break;
-      if (frame.length <= this.packetLimit) this.send("reliable", frame);
+      if (frame.length <= this.packetLimit) this.sendReliable(frame);
       else {
         // It was accepted under the limit of another server.
         this.stats.dropped.tooLarge += 1;
@@ -88,7 +103,7 @@ export class Outgoing {
 
   private queue(frame: Uint8Array): Published {
     if (this.outbox.count === 0 && this.canSendReliable()) {
-      this.send("reliable", frame);
+      this.sendReliable(frame);
       return "sent";
     }
     this.outbox.push(frame);
@@ -97,7 +112,13 @@ export class Outgoing {
   }
 
   private canSendReliable(): boolean {
-    return this.lanes !== undefined && this.buffered.reliable <= RELIABLE_BUFFERED_MAX;
+    const { lanes, isHeld, buffered } = this;
+    return lanes !== undefined && !isHeld && buffered.reliable <= RELIABLE_BUFFERED_MAX;
+  }
+
+  private sendReliable(frame: Uint8Array): void {
+    this.hasPublished = true;
+    this.send("reliable", frame);
   }
 
   private sendUnreliable(frame: Uint8Array): Published {

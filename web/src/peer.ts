@@ -21,6 +21,8 @@ export class Peer {
   private moveAt = Number.POSITIVE_INFINITY;
   /** When we began to look for another server, on this one's wish. */
   private movingSince = Number.NEGATIVE_INFINITY;
+  /** What the PING carries whose echo says that the server has everything, and how long it has. */
+  private farewell: { readonly time: number; readonly by: number } | undefined;
 
   constructor(
     now: number,
@@ -33,7 +35,8 @@ export class Peer {
   }
 
   get deadline(): number {
-    return this.dialect ? this.moveAt : Math.min(this.readyBy, this.probeAt);
+    if (!this.dialect) return Math.min(this.readyBy, this.probeAt);
+    return Math.min(this.moveAt, this.farewell?.by ?? Number.POSITIVE_INFINITY);
   }
 
   /** AUTH went out. */
@@ -97,6 +100,33 @@ export class Peer {
     this.movingSince = now;
     return true;
   }
+
+  /** Another server is found, and this one is asked whether it has everything. */
+  get isLeaving(): boolean {
+    return this.farewell !== undefined;
+  }
+
+  /** What the PING that asks is to carry: nothing that another PING does. */
+  leave(now: number): number {
+    const time = -now;
+    this.farewell = { time, by: now + FAREWELL_TIMEOUT_MS };
+    return time;
+  }
+
+  /** There is no other server after all. */
+  stay(): void {
+    this.farewell = undefined;
+  }
+
+  /** Whether this echo says that the server has everything. */
+  isFarewell(time: number): boolean {
+    return this.farewell?.time === time;
+  }
+
+  /** Whether it has been waited for that long enough. */
+  isFarewellOver(now: number): boolean {
+    return this.farewell !== undefined && this.farewell.by <= now;
+  }
 }
 
 /** An attempt that is not READY by then is given up for a fresh peer. */
@@ -105,3 +135,5 @@ export const READY_TIMEOUT_MS = 10_000;
 export const PROBE_AFTER_MS = 2_000;
 /** A server that asks us to go all the time shall not make us ask the coordinator all the time. */
 const ASK_AGAIN_AFTER_MS = 5_000;
+/** How long a server is waited for that is left: a round trip, and one retransmission. */
+const FAREWELL_TIMEOUT_MS = 2_000;

@@ -165,6 +165,10 @@ export class Session {
     if (!peer) return;
     // Otherwise a WELCOME is on its way, or the next dial is.
     if (peer.startsMoving(now) && this.signalling.isUp) this.signalling.redial(now);
+    if (peer.isFarewellOver(now)) {
+      this.depart(peer);
+      return;
+    }
     const verdict = peer.verdict(now);
     if (verdict === "probe") {
       this.outgoing.send("reliable", wire.pingFrame(now));
@@ -197,6 +201,11 @@ export class Session {
   private advance(now: number): void {
     if (this.suspended || this.state === "closed") return;
     if (this.signalling.isDue(now)) this.startDial(now);
+    if (this.peer?.isLeaving && !this.signalling.offersOtherThan(this.peer.server)) {
+      // The coordinator is lost before the server is left: there is nowhere to go for now.
+      this.peer.stay();
+      this.outgoing.hold(false);
+    }
     if (this.peer || !this.signalling.isUp) return;
     const server = this.signalling.takeServer();
     if (server !== undefined) {
@@ -252,7 +261,7 @@ export class Session {
     if (!signal) this.stats.ignored.malformed += 1;
     else if (signal.kind === "skipped") this.stats.ignored.unknown += 1;
     else if (signal.kind === "welcome") this.welcome(now, signal);
-    else if (signal.kind === "servers") this.servers(signal.version, signal.entries);
+    else if (signal.kind === "servers") this.servers(now, signal.version, signal.entries);
     else if (signal.kind === "replaced") this.replaced(now, named("Replaced"));
     else if (signal.kind === "error") this.signalError(now, signal.error);
     else if (signal.kind === "refused" && joining) this.refused(now, signal.reason, signal.code);
@@ -273,20 +282,30 @@ export class Session {
     if (!this.signalling.keepResumeToken(resume)) this.stats.ignored.malformed += 1;
     // What the server said meanwhile was not heard.
     if (this.peer?.needsSignalling) this.dropPeer();
-    this.move();
+    this.move(now);
     if (!this.peer && servers.length === 0) this.error = local("NoServer");
   }
 
-  private servers(version: number, entries: readonly ServerEntry[]): void {
-    this.signalling.serversChanged(version, entries);
-    this.move();
+  private servers(now: number, version: number, entries: readonly ServerEntry[]): void {
+    this.signalling.serversChanged(version, entries, this.peer?.server);
+    this.move(now);
   }
 
   /** Leaves a server that asked for it, if there is another one. */
-  private move(): void {
+  private move(now: number): void {
     const { peer, signalling } = this;
-    if (!peer?.isMoving || !signalling.offersOtherThan(peer.server)) return;
-    signalling.avoid(peer.server);
+    if (!peer?.isMoving || peer.isLeaving || !signalling.offersOtherThan(peer.server)) return;
+    if (!this.outgoing.hasReliableUnderWay) {
+      this.depart(peer);
+      return;
+    }
+    // A lane that is closed may lose what is on it: first the server's word that it has all.
+    this.outgoing.send("reliable", wire.pingFrame(peer.leave(now)));
+    this.outgoing.hold(true);
+  }
+
+  private depart(peer: Peer): void {
+    this.signalling.avoid(peer.server);
     this.leavePeer();
     this.stats.moves += 1;
     this.error = named("ShuttingDown");
@@ -405,7 +424,8 @@ export class Session {
     else if (packet.kind === "forward" && peer.dialect) this.forward(peer, lane, packet);
     else if (packet.kind === "ping" && peer.isOldIfItEchoes) {
       this.ready(now, peer, "2019", 0, 0);
-    } else if (packet.kind === "ping") this.pings.echoed(now, packet.time);
+    } else if (packet.kind === "ping" && peer.isFarewell(packet.time)) this.depart(peer);
+    else if (packet.kind === "ping") this.pings.echoed(now, packet.time);
     else if (packet.kind === "error") this.packetError(now, packet.error.id, packet.error);
     else if (packet.kind === "skipped") this.stats.ignored.unknown += 1;
     else if (packet.kind === "ready" && peer.dialect !== "ours") {
@@ -462,6 +482,7 @@ export class Session {
     const prompt = peer.isMoving || error.retryAfterMs === 0;
     if (!peer.dialect) signalling.noteWait(error.retryAfterMs);
     if (!peer.dialect || (signalling.isDialling && prompt)) return;
+    if (peer.isMoving && signalling.offersOtherThan(peer.server)) return;
     signalling.backoff.forgive(now, peer.readyAt);
     signalling.retry(now, error.retryAfterMs);
   }

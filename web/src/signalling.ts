@@ -157,13 +157,17 @@ export class Signalling {
     return state.is === "up" && this.alias === alias && now - state.since >= NEWS_AGE_MAX_MS;
   }
 
-  /** SERVERS: replaces the list, in an order of our own, so that all who wait do not go to one. */
-  serversChanged(version: number, entries: readonly ServerEntry[]): void {
+  /**
+   * SERVERS: replaces the list, in an order of our own, so that all who wait do not go to one. Who
+   * is on a server, `current`, has no use for a list that names no other.
+   */
+  serversChanged(version: number, entries: readonly ServerEntry[], current?: number): void {
     if (version < this.version) return;
     this.version = version;
     const live = entries.filter(
       ({ role, state }) => role === Role.COMMUNICATION_SERVER && state === ServerState.LIVE,
     );
+    if (current !== undefined && live.every(({ alias }) => alias === current)) return;
     const order = live.map(({ alias }) => ({ alias, at: this.random() }));
     this.offer(order.sort((a, b) => a.at - b.at).map(({ alias }) => alias));
   }

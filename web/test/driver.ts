@@ -126,6 +126,16 @@ export class Driver {
     return frames.filter((frame) => type(frame) === MessageType.PING);
   }
 
+  /** The server echoes the PINGs sent on the reliable lane. */
+  echo(): this {
+    const type = (frame: Uint8Array) => codec.readMessageHeader(new PbfReader(frame)).type;
+    for (const { lane, frame } of this.take("send")) {
+      if (lane !== "reliable" || type(frame) !== MessageType.PING) continue;
+      this.input({ kind: "packet", peer: this.peer, lane, frame });
+    }
+    return this;
+  }
+
   /** Two seconds without READY, then the echo of the PING that asks: a server of 2019. */
   readyOf2019(): this {
     const [frame] = this.pass(2_000).pinged();

@@ -31,7 +31,7 @@ test("migrate waits a random part then moves with alias and subscriptions", () =
     assert.equal(driver.publish("a", "1"), "sent");
     driver.outputs = [];
 
-    driver.welcome(100, [8, 9], true, "t0ken");
+    driver.welcome(100, [8, 9], true, "t0ken").echo();
     assert.equal(driver.one("closePeer").peer, driver.peer);
     const { state, failures, error } = driver.session.status;
     assert.deepEqual([state, failures, error?.reason], ["reconnecting", 0, "ShuttingDown"]);
