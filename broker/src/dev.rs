@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::Context as _;
 use auth::{AllowAll, ClusterSecret};
+use coordinator::BindError;
+use settings::Value as _;
 use tokio::{signal::unix, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing_subscriber::EnvFilter;
@@ -20,13 +22,13 @@ use crate::{bots, pages};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Address of the coordinator and of the demo page. With 0.0.0.0 other machines reach it.
-    #[arg(long, default_value = "127.0.0.1:9090")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = parse_addr)]
     listen: SocketAddr,
     /// Communication servers.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     commservers: u16,
     /// Dots that wander about in the plaza.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     bots: u32,
 }
 
@@ -64,7 +66,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     config.pages = pages::plaza();
     // Two tabs of a newcomer are to meet across two servers, not to be lucky.
     config.selector = coordinator::Selector::RoundRobin;
-    let coordinator = coordinator::Server::bind(config).await?;
+    let coordinator = coordinator::Server::bind(config).await.map_err(explain)?;
     let addr = coordinator.addr();
     let reachable = reachable(addr);
     tasks.spawn(end_all_after(coordinator.run(stop.clone()), stop.clone()));
@@ -109,6 +111,25 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         () = tasks.wait() => Ok(()),
         second = unwanted_wait() => second,
     }
+}
+
+/// Why there is no coordinator: most often because there is one already.
+fn explain(error: BindError) -> anyhow::Error {
+    match &error {
+        BindError::Listen { addr, source } if source.kind() == io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!(
+                "another program listens on {addr}, perhaps another cluster: end it, or choose a \
+                 port with --listen ({}:0 takes a free one)",
+                addr.ip()
+            )
+        }
+        // It tells its source by itself.
+        _ => anyhow::anyhow!("{error}"),
+    }
+}
+
+fn parse_addr(text: &str) -> Result<SocketAddr, String> {
+    SocketAddr::parse(text).map_err(|expected| format!("expected {expected}"))
 }
 
 /// Runs a part of the cluster; when it ends, everything does.

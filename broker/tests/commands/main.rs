@@ -1,6 +1,8 @@
 //! The commands that are clients, as processes, against a real cluster.
 
 #[cfg(test)]
+mod dev;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod program;
