@@ -78,6 +78,8 @@ async fn run(args: &Args) -> anyhow::Result<()> {
             .context("the coordinator's address")?;
         let mut config = commserver::Config::new(uri, Arc::new(AllowAll), secret.clone());
         config.rtc_listen = SocketAddr::new(addr.ip(), 0);
+        // All go together, so nobody has anywhere to go.
+        config.drain.timeout = Duration::ZERO;
         let server = commserver::Server::bind(config).await?;
         welcomes.push((server.status(), server.rtc_addr()));
         let stop = stop.clone();

@@ -1,5 +1,5 @@
 //! The operator's HTTP listener: `/healthz` (the process answers), `/readyz` (a coordinator has
-//! welcomed it), `/metrics`. On the loopback interface, unless told otherwise.
+//! welcomed it, and it is not about to go), `/metrics`. On the loopback interface, unless told otherwise.
 
 use std::{fmt, sync::Arc};
 
@@ -50,13 +50,15 @@ pub(crate) async fn run(listener: TcpListener, shared: Shared, shutdown: Cancell
 }
 
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
-    match shared.snapshots.borrow().alias {
-        Some(_) => (StatusCode::OK, "ready\n"),
-        None => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no coordinator has welcomed this server yet\n",
-        ),
-    }
+    let snapshot = shared.snapshots.borrow();
+    let trouble = if snapshot.stats.draining {
+        "it is about to go\n"
+    } else if snapshot.alias.is_none() {
+        "no coordinator has welcomed this server yet\n"
+    } else {
+        return (StatusCode::OK, "ready\n");
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, trouble)
 }
 
 async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use auth::{Authenticator, ClusterSecret, Role};
-use commserver_core::{Limits, Timings};
+use commserver_core::{Drain, Limits, Timings};
 use http::Uri;
 use shard::{Impair, PeerConfig, budget, outbox};
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub clients: Arc<dyn Authenticator>,
     /// How servers and coordinators that speak only the 2019 protocol are met.
     pub compat: Compat,
+    /// How it goes away.
+    pub drain: Drain,
     /// What may grow how far.
     pub limits: Limits,
     /// How long the state machine waits.
@@ -64,6 +66,7 @@ impl Config {
             cluster_secret,
             clients,
             compat: Compat::default(),
+            drain: Drain::default(),
             limits: Limits::default(),
             timings: Timings::default(),
             rtc: Rtc::default(),

@@ -21,7 +21,7 @@ use shard::{
     outbox::{self, Policy},
 };
 
-use crate::{Authentication, Compat, Config, Limits, Rtc, Timings, Uplink, cli::Args};
+use crate::{Authentication, Compat, Config, Drain, Limits, Rtc, Timings, Uplink, cli::Args};
 
 /// What the settings add up to.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ fn take_all(
         rtc_listen,
         advertise,
         admin_listen,
+        drain: drain(&mut settings),
         limits: limits(&mut settings),
         timings: timings(&mut settings),
         compat: compat(&mut settings),
@@ -195,6 +196,18 @@ fn clients(
         (Err(error), _) => settings.problem(format!("client secret: {error}")),
     }
     None
+}
+
+fn drain(settings: &mut Settings) -> Drain {
+    let defaults = Drain::default();
+    let drain = Drain {
+        timeout: settings.take_within("drain.timeout", defaults.timeout, ..=DAY),
+        within: settings.take_within("drain.within", defaults.within, ..=DAY),
+    };
+    if !drain.timeout.is_zero() && drain.within > drain.timeout {
+        settings.problem("drain.within: must not be above drain.timeout");
+    }
+    drain
 }
 
 fn limits(settings: &mut Settings) -> Limits {
@@ -351,8 +364,9 @@ fn duration(settings: &mut Settings, key: &'static str, default: Duration) -> Du
 const RTC_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7000);
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A day is for ever here.
-const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
+/// For ever, here.
+const DAY: Duration = Duration::from_hours(24);
+const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 
 /// Shorter ones are below what a busy server's turns take.
 const BURSTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(1);

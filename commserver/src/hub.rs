@@ -5,6 +5,7 @@
 mod bridge;
 mod cpu;
 pub(crate) mod seats;
+pub(crate) mod thread;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use commserver_core::{
 use proto::Reason;
 use shard::{Event, Handler, Peers};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::bridge::refusal;
 use self::{bridge as to, seats::Seats};
@@ -40,6 +42,8 @@ pub(crate) enum Command {
         /// Our own proof for a server, made when the question was asked.
         proof: Bytes,
     },
+    /// The server is to go away.
+    Drain,
 }
 
 /// What the rest of the server may know, some moments old.
@@ -62,6 +66,7 @@ pub(crate) struct Hub {
     transport: Transport,
     signals: mpsc::Sender<Bytes>,
     questions: Questions,
+    stop: CancellationToken,
     published: watch::Sender<Snapshot>,
     snapshot: Snapshot,
     publish_at: Option<Instant>,
@@ -80,6 +85,8 @@ pub(crate) struct Transport {
 pub(crate) struct Outlets {
     pub(crate) signals: mpsc::Sender<Bytes>,
     pub(crate) questions: Questions,
+    /// Ends the shard, and the hub with it, once nobody is waited for any more.
+    pub(crate) stop: CancellationToken,
     pub(crate) published: watch::Sender<Snapshot>,
 }
 
@@ -105,6 +112,7 @@ impl Hub {
             transport,
             signals: outlets.signals,
             questions: outlets.questions,
+            stop: outlets.stop,
             published: outlets.published,
             snapshot: Snapshot::default(),
             publish_at: None,
@@ -146,6 +154,11 @@ impl Hub {
                     tracing::debug!(%peer, %reason, "peer closed");
                     peers.close_with(now, key, reason.number());
                 }
+            }
+            Output::Drained => {
+                let clients = self.broker.stats().clients;
+                tracing::info!(clients, "drained: closing those who are left");
+                self.stop.cancel();
             }
             Output::ExpectTraffic { peer, within } => {
                 if let Some(key) = self.seats.key(peer) {
@@ -311,6 +324,11 @@ impl Handler for Hub {
     fn handle_command(&mut self, now: Instant, command: Command, peers: &mut Peers) {
         let input = match command {
             Command::UplinkOpened => Input::UplinkOpened,
+            Command::Drain => {
+                let clients = self.broker.stats().clients;
+                tracing::info!(clients, "draining");
+                Input::Drain
+            }
             Command::UplinkClosed { resume } => {
                 // An uplink that has gone meanwhile dials no more.
                 let _asked = resume.send(self.broker.resume_token().cloned());

@@ -15,7 +15,7 @@ mod metrics;
 mod server;
 mod uplink;
 
-pub use commserver_core::{Drop, GoneHint, Limits, Stats, Timings};
+pub use commserver_core::{Drain, Drop, GoneHint, Limits, Stats, Timings};
 pub use shard::{Impair, PeerConfig, outbox};
 
 pub use config::{Authentication, Compat, Config, Rtc, Uplink};

@@ -99,6 +99,10 @@ impl Page<'_> {
         self.counter("dials", "Dials of other servers", stats.dials)?;
         let help = "Reports of our load to the coordinator";
         self.counter("uplink_load_reports", help, stats.load_reports)?;
+        let help = "Whether the server is about to go";
+        self.gauge("draining", help, usize::from(stats.draining))?;
+        let help = "Clients that were asked to go elsewhere";
+        self.counter("migrations_asked", help, stats.migrations_asked)?;
         let help = "WELCOMEs with another alias than before";
         self.counter("uplink_renames", help, stats.renames)?;
         let help = "Times that somebody else showed our resume token";

@@ -1,25 +1,23 @@
-//! A commserver, bound and then run: the shard with the hub on a thread of its own, and around it
-//! the uplink, the authentication calls and the admin listener as tasks.
+//! A commserver, bound and then run: the hub on a thread of its own, and around it the uplink, the authentication calls and the admin listener as tasks.
 
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use auth::Cluster;
 use commserver_core::Broker;
 use prometheus_client::registry::Registry;
-use shard::{Shard, rtc_peer::Certificate};
+use shard::rtc_peer::Certificate;
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
-    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, admin,
     authentication::Desk,
-    hub::{Command, Hub, Outlets, Questions, Snapshot, Transport},
+    hub::{Hub, Outlets, Questions, Snapshot, Transport, thread::HubThread},
     metrics::Collected,
     uplink::{self, Uplink},
 };
@@ -30,6 +28,7 @@ pub struct Server {
     rtc_addr: SocketAddr,
     admin: Option<(TcpListener, SocketAddr)>,
     hub: HubThread,
+    drain_timeout: Duration,
     uplink: Uplink,
     desks: [Desk; 2],
     snapshots: watch::Receiver<Snapshot>,
@@ -76,7 +75,7 @@ pub enum RunError {
     /// The hub's thread ended.
     #[error("the hub ended by itself")]
     HubEnded,
-    /// It did not end in time when it was asked to.
+    /// It did not end in time when it was asked to, the drain included.
     #[error("the hub did not end within {0:?}")]
     HubStuck(Duration),
 }
@@ -123,16 +122,13 @@ impl Server {
         let coordinator = uplink::discover_uri(&config.coordinator, role, region)
             .map_err(BindError::Coordinator)?;
         let (signals_in, signals) = mpsc::channel(config.uplink.queue_max.max(1));
-        let waiting_max = config.authentication.waiting_max.max(1);
-        let (clients_in, clients) = mpsc::channel(waiting_max);
-        let (servers_in, servers) = mpsc::channel(waiting_max);
         let (published, snapshots) = watch::channel(Snapshot::default());
+        let stop = CancellationToken::new();
+        let (desks, questions) = desks(&config);
         let outlets = Outlets {
             signals: signals_in,
-            questions: Questions {
-                clients: clients_in,
-                servers: servers_in,
-            },
+            questions,
+            stop: stop.clone(),
             published,
         };
         let core = core_config(&config);
@@ -143,7 +139,7 @@ impl Server {
             link_outbox_times: config.rtc.link_outbox_times,
         };
         let hub = Hub::new(broker, secret.clone(), transport, outlets);
-        let (hub, bound) = HubThread::start(shard_config(&config)?, hub).await?;
+        let (hub, bound) = HubThread::start(shard_config(&config)?, hub, stop).await?;
 
         let uplink_stats = Arc::new(uplink::Stats::default());
         let mut registry = Registry::default();
@@ -156,16 +152,6 @@ impl Server {
             bytes = config.memory_bytes_max(),
             "most that peers can make this server hold"
         );
-        let cluster = Cluster::new(secret.clone()).allow_raw_secret(config.compat.servers_2019);
-        let desk = |authenticator, requests| Desk {
-            authenticator,
-            requests,
-            config: config.authentication.clone(),
-        };
-        let desks = [
-            desk(config.clients, clients),
-            desk(Arc::new(cluster), servers),
-        ];
         Ok(Self {
             rtc_addr: bound.addr,
             admin,
@@ -181,6 +167,7 @@ impl Server {
                 resume: None,
             },
             hub,
+            drain_timeout: config.drain.timeout,
             desks,
             snapshots,
             registry,
@@ -205,7 +192,8 @@ impl Server {
         Status(self.snapshots.clone())
     }
 
-    /// Serves until `shutdown`; then tells the peers, closes them and returns.
+    /// Serves until `shutdown`; then drains as [`Config::drain`] says: clients are asked to go
+    /// elsewhere and waited for. At last everybody who is left is told and closed.
     ///
     /// # Errors
     /// See [`RunError`].
@@ -222,99 +210,30 @@ impl Server {
             tasks.spawn(desk.run(self.uplink.hub.clone(), late.clone()));
         }
         tasks.spawn(self.uplink.run(late.clone()));
-        let ended = self.hub.run(shutdown).await;
+        let limit = self.drain_timeout.saturating_add(CLOSE_TIMEOUT);
+        let ended = self.hub.run(shutdown, limit).await;
         late.cancel();
         while tasks.join_next().await.is_some() {}
         ended
     }
 }
 
-/// The thread of the shard and the hub. Ends when it is dropped before it runs.
-#[derive(Debug)]
-struct HubThread {
-    go: oneshot::Sender<CancellationToken>,
-    ended: oneshot::Receiver<()>,
-}
-
-/// What a bound shard tells the rest of the server.
-#[derive(Debug)]
-struct Bound {
-    addr: SocketAddr,
-    handle: shard::Handle<Command>,
-    stats: Arc<shard::Stats>,
-}
-
-impl HubThread {
-    /// Binds the shard on its own thread, on whose runtime it then runs.
-    async fn start(config: shard::Config, hub: Hub) -> Result<(Self, Bound), BindError> {
-        let addr = config.listen;
-        let (bound_in, bound) = oneshot::channel();
-        let (go, gone) = oneshot::channel();
-        let (ended_in, ended) = oneshot::channel();
-        thread::Builder::new()
-            .name("hub".into())
-            .spawn(move || {
-                if let Err(error) = run_hub(config, hub, bound_in, gone) {
-                    tracing::debug!(%error, "the hub did not start");
-                }
-                // Nobody waits for a server that is dropped before it runs.
-                ended_in.send(()).ok()
-            })
-            .map_err(BindError::Thread)?;
-        match bound.await {
-            Ok(Ok(bound)) => Ok((Self { go, ended }, bound)),
-            Ok(Err(source)) => Err(BindError::Rtc { addr, source }),
-            Err(_closed) => Err(BindError::Thread(io::ErrorKind::Other.into())),
-        }
-    }
-
-    async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
-        if self.go.send(shutdown.clone()).is_err() {
-            return Err(RunError::HubEnded);
-        }
-        let mut ended = self.ended;
-        tokio::select! {
-            // The hub hears it too, and may be the quicker one.
-            biased;
-            () = shutdown.cancelled() => {}
-            _ = &mut ended => return Err(RunError::HubEnded),
-        }
-        match timeout(DRAIN_TIMEOUT, ended).await {
-            Ok(_ended) => Ok(()),
-            Err(_elapsed) => Err(RunError::HubStuck(DRAIN_TIMEOUT)),
-        }
-    }
-}
-
-/// The thread's whole life.
-fn run_hub(
-    config: shard::Config,
-    hub: Hub,
-    bound: oneshot::Sender<io::Result<Bound>>,
-    go: oneshot::Receiver<CancellationToken>,
-) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let shard = match Shard::bind(config, hub) {
-            Ok(shard) => shard,
-            Err(error) => {
-                return bound
-                    .send(Err(error))
-                    .map_err(|_| io::ErrorKind::Other.into());
-            }
+/// Where clients and where servers are looked at, and how the hub asks.
+fn desks(config: &Config) -> ([Desk; 2], Questions) {
+    let desk = |authenticator| {
+        let (asked, requests) = mpsc::channel(config.authentication.waiting_max.max(1));
+        let desk = Desk {
+            authenticator,
+            requests,
+            config: config.authentication.clone(),
         };
-        let told = bound.send(Ok(Bound {
-            addr: shard.local_addr(),
-            handle: shard.handle(),
-            stats: shard.stats(),
-        }));
-        if let (Ok(()), Ok(shutdown)) = (told, go.await) {
-            shard.run(shutdown).await;
-        }
-        Ok(())
-    })
+        (desk, asked)
+    };
+    let cluster = Cluster::new(config.cluster_secret.clone());
+    let cluster = cluster.allow_raw_secret(config.compat.servers_2019);
+    let (clients_desk, clients) = desk(Arc::clone(&config.clients));
+    let (servers_desk, servers) = desk(Arc::new(cluster));
+    ([clients_desk, servers_desk], Questions { clients, servers })
 }
 
 fn core_config(config: &Config) -> commserver_core::Config {
@@ -324,6 +243,7 @@ fn core_config(config: &Config) -> commserver_core::Config {
         unix_time_ms: u64::try_from(unix_time).unwrap_or(u64::MAX),
         hub: config.hub,
         load_interval: config.uplink.load_interval,
+        drain: config.drain,
         limits: config.limits.clone(),
         timings: config.timings.clone(),
         trust_unstamped_servers: config.compat.trust_unstamped_servers,
@@ -369,4 +289,4 @@ async fn bind_admin(
 }
 
 /// For every peer to be told and closed.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, path::PathBuf, process::Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdout, Command},
@@ -27,9 +27,22 @@ impl Process {
     /// # Errors
     /// When the program is not there, ends, or is not ready in time.
     pub async fn start<A: AsRef<OsStr>>(args: &[A], cluster_secret: &str) -> Result<Self> {
+        Self::start_with(args, cluster_secret, &[]).await
+    }
+
+    /// The same with settings of its own, as variables.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with<A: AsRef<OsStr>>(
+        args: &[A],
+        cluster_secret: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let program = program()?;
         let mut child = Command::new(&program)
             .args(args)
+            .envs(variables.iter().copied())
             .env("BROKER_CLUSTER_SECRET", cluster_secret)
             .env("RUST_LOG", "error")
             .stdin(Stdio::null())
@@ -59,6 +72,28 @@ impl Process {
     #[must_use]
     pub fn ready(&self) -> &str {
         &self.ready
+    }
+
+    /// Asks it to end, as an operator does.
+    ///
+    /// # Errors
+    /// When it has ended already, or the system cannot.
+    pub async fn terminate(&self) -> Result<()> {
+        let id = self.child.id().context("it has ended already")?;
+        let mut kill = Command::new("kill");
+        let told = kill.args(["-TERM", &id.to_string()]).status().await?;
+        ensure!(told.success(), "no such process: {id}");
+        Ok(())
+    }
+
+    /// Waits until it ends by itself, and yields its exit code.
+    ///
+    /// # Errors
+    /// When it does not in time, or by a signal.
+    pub async fn exit_code(mut self) -> Result<i32> {
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        let status = ended.context("it does not end")??;
+        status.code().with_context(|| status.to_string())
     }
 
     /// Ends it as `kill -9` does, and waits until it has ended.

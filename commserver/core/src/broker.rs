@@ -1,6 +1,7 @@
 //! The broker: takes inputs apart and moves things between the modules.
 
 mod admission;
+mod drain;
 mod links;
 mod packets;
 mod requests;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use proto::{Lane, Reason};
 use smallvec::smallvec;
 
+use self::drain::Going;
 use crate::{
     Config, Delivery, Drop, Input, Output, PeerId, ResumeToken, Stats,
     interest::{Telling, Window},
@@ -37,7 +39,7 @@ pub struct Broker {
     mesh: Mesh,
     load: Load,
     uplink: Uplink,
-    shutting_down: bool,
+    going: Going,
     outputs: VecDeque<Output>,
     stats: Stats,
 }
@@ -56,7 +58,7 @@ impl Broker {
             mesh: Mesh::new(&config.timings, limits.links_max, config.hub, config.seed),
             load: Load::new(now, config.load_interval),
             uplink: Uplink::default(),
-            shutting_down: false,
+            going: Going::No,
             outputs: VecDeque::new(),
             stats: Stats::default(),
             config,
@@ -87,6 +89,7 @@ impl Broker {
             } => self.handle_verdict(now, peer, result, proof),
             Input::Proof { peer, body } => self.handle_proof(now, peer, body),
             Input::ProofVerified { peer, valid } => self.handle_proof_verdict(now, peer, valid),
+            Input::Drain => self.drain(now),
             Input::Shutdown => self.shut_down(now),
         }
         self.advance(now);
@@ -106,6 +109,7 @@ impl Broker {
             self.lists_due,
             self.mesh.next_deadline(),
             self.load.next_deadline(),
+            self.drain_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -132,6 +136,7 @@ impl Broker {
     fn advance(&mut self, now: Instant) {
         self.load.note_state(now, self.state());
         self.window.note(now, self.topics.changed_len());
+        self.advance_drain(now);
         if self.next_deadline().is_some_and(|due| due <= now) {
             while let Some(peer) = self.peers.pop_expired(now) {
                 self.handle_expired(now, peer);
@@ -173,16 +178,6 @@ impl Broker {
             State::Authenticating(Stage::Ready, _) => self.handle_silent_server(now, id),
             State::Authenticating(..) => self.close(now, id, Reason::AuthTimeout),
             State::Ready(_) => {}
-        }
-    }
-
-    fn shut_down(&mut self, now: Instant) {
-        self.shutting_down = true;
-        self.mesh.unreachable();
-        self.load.unreachable();
-        let ids: Vec<PeerId> = self.peers.ids().collect();
-        for id in ids {
-            self.close(now, id, Reason::ShuttingDown);
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Config {
     pub hub: bool,
     /// Between reports to the coordinator while nothing changes.
     pub load_interval: Duration,
+    /// How it goes away.
+    pub drain: Drain,
     /// What may grow how far.
     pub limits: Limits,
     /// How long things may take.
@@ -39,6 +41,7 @@ impl Config {
             unix_time_ms: 0,
             hub: false,
             load_interval: Duration::from_secs(2),
+            drain: Drain::default(),
             limits: Limits::default(),
             timings: Timings::default(),
             trust_unstamped_servers: false,
@@ -52,6 +55,25 @@ impl Config {
             Role::CommunicationServerHub
         } else {
             Role::CommunicationServer
+        }
+    }
+}
+
+/// How a server goes away that is told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// How long it waits for its clients to go elsewhere; zero for not at all.
+    pub timeout: Duration,
+    /// The time over which they spread their going, so that the other servers do not get all of
+    /// them at once.
+    pub within: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(20),
+            within: Duration::from_secs(5),
         }
     }
 }

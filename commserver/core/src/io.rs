@@ -151,6 +151,9 @@ pub enum Input {
         /// the system does not tell.
         cpu: Option<Duration>,
     },
+    /// The server is to go away: clients that can are asked to go elsewhere, and no new ones are let
+    /// in. [`Output::Drained`] answers, at once or in time.
+    Drain,
     /// The server goes away: every peer is told and closed, none is let in any more.
     Shutdown,
 }
@@ -228,6 +231,8 @@ pub enum Output {
         /// What the proof is about.
         pair: Pair,
     },
+    /// Answers [`Input::Drain`]: nobody is waited for any more. [`Input::Shutdown`] is to follow.
+    Drained,
     /// Measure what only the shell can; [`Input::LoadMeasured`] answers, and a report to the
     /// coordinator follows.
     MeasureLoad,

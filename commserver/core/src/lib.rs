@@ -34,7 +34,7 @@ mod topics;
 mod uplink;
 
 pub use broker::Broker;
-pub use config::{Config, Limits, Timings};
+pub use config::{Config, Drain, Limits, Timings};
 pub use io::{
     Delivery, Identity, Input, Output, Pair, PeerId, Recipients, ResumeToken, SignalKind,
 };

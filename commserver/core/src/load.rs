@@ -69,7 +69,11 @@ impl Load {
         if !self.wanted || self.last.state.is_none_or(|last| last == state) {
             return;
         }
-        let soon = now.max(self.last.at + CHANGES_APART);
+        let soon = match state {
+            // That happens once.
+            ServerState::Draining => now,
+            _ => now.max(self.last.at + CHANGES_APART),
+        };
         self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Mesh {
     hubs: BTreeSet<u64>,
     /// Whether others are listed.
     has_others: bool,
+    /// Whether clients may find a place elsewhere.
+    takes_clients: bool,
     /// The earliest of their dues.
     next: Option<Instant>,
     redial: Backoff,
@@ -46,6 +48,8 @@ pub(crate) struct Listed {
     pub(crate) alias: u64,
     /// As far as the list says: that in WELCOME does not.
     pub(crate) hub: bool,
+    /// It is not full and not about to go, or the coordinator does not say.
+    pub(crate) takes_clients: bool,
 }
 
 /// How it stands between us and a server.
@@ -77,6 +81,7 @@ impl Mesh {
             targets: BTreeMap::new(),
             hubs: BTreeSet::new(),
             has_others: false,
+            takes_clients: false,
             next: None,
             redial: Backoff::new(timings.redial_min, timings.redial_max),
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -126,6 +131,11 @@ impl Mesh {
         let hubs = others.clone().filter(|server| server.hub);
         self.hubs = hubs.map(|hub| hub.alias).take(self.targets_max).collect();
         self.has_others = others.clone().any(|server| !server.hub);
+        let counts = |server: &&Listed| server.hub != self.has_others;
+        self.takes_clients = others
+            .clone()
+            .filter(counts)
+            .any(|server| server.takes_clients);
         let wanted = others.filter(|server| !server.hub || self.hub() == Some(server.alias));
         let aliases: Vec<u64> = wanted.map(|server| server.alias).collect();
         for alias in aliases.into_iter().take(self.targets_max) {
@@ -157,6 +167,17 @@ impl Mesh {
     /// Whether the coordinator lists this server as a hub.
     pub(crate) fn lists_as_hub(&self, alias: u64) -> bool {
         self.hubs.contains(&alias)
+    }
+
+    /// Whether the server is in the last list.
+    pub(crate) fn lists(&self, alias: u64) -> bool {
+        self.targets.contains_key(&alias) || self.hubs.contains(&alias)
+    }
+
+    /// Whether some other server takes clients, as far as we are told: a leaf is told of the hub
+    /// alone, which takes none, but stands for the others.
+    pub(crate) const fn takes_clients(&self) -> bool {
+        self.takes_clients
     }
 
     /// How it stands with a server: a link, an attempt at one, or neither, which is to be changed.

@@ -20,20 +20,20 @@ use crate::{
 pub(crate) enum Sender {
     /// A client of ours: it goes to everybody else.
     Client(PeerId),
-    /// Another server: it goes to clients of ours, whoever published it is not among them.
+    /// Another server: it goes to clients of ours.
     Link,
     /// Another server, and we are the hub: it goes to the other servers too.
     ThroughHub(PeerId),
 }
 
-impl Sender {
-    /// Who among the subscribers must not get it back.
-    const fn peer(self) -> Option<PeerId> {
-        match self {
-            Self::Client(peer) | Self::ThroughHub(peer) => Some(peer),
-            Self::Link => None,
-        }
-    }
+/// Where a packet comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) sender: Sender,
+    /// The client of ours that published it, here or, before it came here, at another server.
+    pub(crate) publisher: Option<PeerId>,
+    /// Links that it has crossed to come here.
+    pub(crate) hops: u32,
 }
 
 /// The deliveries of one packet, by form.
@@ -48,20 +48,24 @@ pub(crate) struct Routed {
     pub(crate) over_hop_limit: bool,
 }
 
-/// Decides who gets a packet and encodes it for them. `hops` is the number of links that it has
-/// crossed to come here; `reads` says whether a server takes a frame of that many bytes.
+/// Decides who gets a packet and encodes it for them. `reads` says whether a server takes a frame
+/// of that many bytes.
 pub(crate) fn route(
     topic: &Topic,
     packet: &TopicPacket<'_>,
     origin: Origin<'_>,
-    sender: Sender,
+    way: Way,
     lane: Lane,
-    hops: u32,
     reads: impl Fn(PeerId, usize) -> bool,
 ) -> Routed {
+    let Way {
+        sender,
+        publisher,
+        hops,
+    } = way;
     let mut routed = Routed::default();
-    let bare = recipients(topic.subscribers(Form::Bare), sender);
-    let topical = recipients(topic.subscribers(Form::Topical), sender);
+    let bare = others(topic.subscribers(Form::Bare), publisher);
+    let topical = others(topic.subscribers(Form::Topical), publisher);
     if !bare.is_empty() || !topical.is_empty() {
         let forward = Forward::new(packet, origin);
         routed.bare = delivery(bare, lane, forward.without_topic());
@@ -69,7 +73,8 @@ pub(crate) fn route(
     }
     let mut servers = match sender {
         Sender::Link => Recipients::new(),
-        _ => recipients(topic.subscribers(Form::Server), sender),
+        Sender::Client(_) => others(topic.subscribers(Form::Server), None),
+        Sender::ThroughHub(link) => others(topic.subscribers(Form::Server), Some(link)),
     };
     if !servers.is_empty() && hops >= HOPS_MAX {
         routed.over_hop_limit = true;
@@ -92,12 +97,11 @@ fn delivery(recipients: Recipients, lane: Lane, frame: Bytes) -> Option<Delivery
     })
 }
 
-/// All subscribers but the sender. One copy of the slice; a peer is in it at most once.
-fn recipients(subscribers: &[PeerId], sender: Sender) -> Recipients {
+/// All subscribers but one, to whom it does not go back. One copy of the slice; a peer is in it at
+/// most once.
+fn others(subscribers: &[PeerId], one: Option<PeerId>) -> Recipients {
     let mut recipients = Recipients::from_slice(subscribers);
-    if let Some(sender) = sender.peer()
-        && let Some(at) = subscribers.iter().position(|&peer| peer == sender)
-    {
+    if let Some(at) = subscribers.iter().position(|&peer| Some(peer) == one) {
         recipients.swap_remove(at);
     }
     recipients

@@ -46,6 +46,10 @@ pub struct Stats {
     pub replaced: u64,
     /// Links that another link to the same server replaced.
     pub links_replaced: u64,
+    /// MIGRATEs: clients that were asked to go elsewhere.
+    pub migrations_asked: u64,
+    /// Whether the server is about to go, now.
+    pub draining: bool,
     /// Clients now, in any state.
     pub clients: usize,
     /// Clients that are authenticated, now.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use commserver_core::{
     Broker, Config, Identity, Input, Limits, Output, PeerId, ResumeToken, SignalKind, Timings,
 };
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 use proto::{
     AuthMessage, ConnectMessage, InterestMessage, Lane, Message, MessageType, PeerGoneMessage,
     ReadyMessage, Reason, RenamedMessage, ReplacedMessage, Role, ServerEntry, ServersMessage,
@@ -41,6 +41,7 @@ enum Op {
     Close(usize),
     Slow(usize),
     Load(Option<u64>),
+    Drain,
     Shutdown,
 }
 
@@ -182,6 +183,7 @@ struct World {
     alive: BTreeSet<PeerId>,
     let_in: BTreeSet<PeerId>,
     compat: bool,
+    drained: bool,
 }
 
 impl World {
@@ -210,6 +212,7 @@ impl World {
             alive: BTreeSet::new(),
             let_in: BTreeSet::new(),
             compat,
+            drained: false,
         };
         world.act(Op::Welcome(6, vec![5, 7], ""));
         world
@@ -287,6 +290,7 @@ impl World {
             Op::Load(cpu) => Some(Input::LoadMeasured {
                 cpu: cpu.map(Duration::from_millis),
             }),
+            Op::Drain => Some(Input::Drain),
             Op::Shutdown => Some(Input::Shutdown),
         }
     }
@@ -381,6 +385,10 @@ impl World {
             | Output::Authenticate { peer, .. }
             | Output::Prove { peer, .. }
             | Output::VerifyProof { peer, .. } => assert!(self.alive.contains(&peer)),
+            Output::Drained => {
+                assert!(!self.drained, "once");
+                self.drained = true;
+            }
             Output::Signal(_) | Output::MeasureLoad => {}
         }
     }
@@ -413,9 +421,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn invariants_hold(ops in vec(op(), 1..300), compat: bool, hub: bool) {
+    fn invariants_hold(
+        ops in vec(op(), 1..300),
+        compat: bool,
+        hub: bool,
+        drains in option::of(0..300_usize),
+    ) {
         let mut world = World::new(compat, hub);
-        for op in ops {
+        for (at, op) in ops.into_iter().enumerate() {
+            if drains == Some(at) {
+                world.act(Op::Drain);
+            }
             world.act(op);
         }
         world.act(Op::Shutdown);

@@ -47,6 +47,7 @@ fn the_defaults_are_those_of_code() {
         Arc::new(AllowAll),
         ClusterSecret::generate(),
     );
+    assert_eq!(config.drain, defaults.drain);
     assert_eq!(config.limits, defaults.limits);
     assert_eq!(config.timings, defaults.timings);
     assert_eq!(config.compat, defaults.compat);
@@ -162,6 +163,20 @@ fn a_rate_of_nothing_is_no_limit_and_a_burst_has_bounds() {
         let file = format!("limits.rate_burst = '{burst}'");
         let config = load_with(&good(), &file, &[CLUSTER]).config;
         assert_eq!(config.is_ok(), good_burst, "{burst}");
+    }
+}
+
+#[test]
+fn a_drain_may_take_no_time_and_asks_nobody_to_go_after_it() {
+    for (file, good_drain) in [
+        ("drain.timeout = '0s'", true),
+        ("drain.timeout = '5s'", true),
+        ("drain.timeout = '4s'", false),
+        ("drain.timeout = '4s'\ndrain.within = '0s'", true),
+        ("drain.timeout = '25h'", false),
+    ] {
+        let config = load_with(&good(), file, &[CLUSTER]).config;
+        assert_eq!(config.is_ok(), good_drain, "{file}");
     }
 }
 

@@ -105,6 +105,7 @@ impl Setup {
         config.timings.redial_max = Duration::from_secs(1);
         config.uplink.redial_min = Duration::from_millis(50);
         config.uplink.redial_max = Duration::from_millis(500);
+        config.drain.timeout = Duration::ZERO;
         config.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         (self.commserver)(&mut config);
         let server = commserver::Server::bind(config).await?;

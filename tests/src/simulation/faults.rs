@@ -61,6 +61,14 @@ impl World {
         }
     }
 
+    /// A server that shuts down ends after its farewells, and after a while there is another one.
+    pub(super) fn start_again_soon(&mut self, index: usize) {
+        let wait = self.faults.millis(1, 500);
+        self.net.after(wait, Event::Mend(Mend::Shutdown(index)));
+        let wait = self.faults.millis(500, 5_000);
+        self.net.after(wait, Event::Mend(Mend::Server(index)));
+    }
+
     /// Everything is whole from now on, and everybody is here.
     pub(super) fn heal_everything(&mut self) {
         self.net.loss = 0;
@@ -96,10 +104,11 @@ impl World {
             Fault::ServerShutdown => {
                 let index = self.faults.below(self.plan.servers);
                 self.shut_server_down(index);
-                let wait = self.faults.millis(1, 500);
-                self.net.after(wait, Event::Mend(Mend::Shutdown(index)));
-                let wait = self.faults.millis(500, 5_000);
-                self.net.after(wait, Event::Mend(Mend::Server(index)));
+                self.start_again_soon(index);
+            }
+            Fault::ServerDrain => {
+                let index = self.faults.below(self.plan.servers);
+                self.drain_server(index);
             }
             Fault::SignallingCut => self.cut_some_socket(),
             Fault::PathCut => {

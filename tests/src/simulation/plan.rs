@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use commserver_core::Drain;
 use coordinator_core::Selector;
 
 use super::{clock::At, dice::Dice, sabotage::Sabotage};
@@ -17,6 +18,8 @@ pub enum Fault {
     ServerCrash,
     /// A commserver shuts down politely, and is started again.
     ServerShutdown,
+    /// A commserver drains: it lets its clients go before it does, and is started again.
+    ServerDrain,
     /// A signalling socket breaks; each end notices in its own time.
     SignallingCut,
     /// Nothing gets through between two nodes for a while.
@@ -39,6 +42,7 @@ impl Fault {
         Self::CoordinatorRestart,
         Self::ServerCrash,
         Self::ServerShutdown,
+        Self::ServerDrain,
         Self::SignallingCut,
         Self::PathCut,
         Self::PeerDeath,
@@ -110,6 +114,8 @@ pub(super) struct Plan {
     pub(super) peers_max: Option<usize>,
     /// What a commserver lets a client subscribe to, where it is less than usual.
     pub(super) subscriptions_max: Option<usize>,
+    /// How a commserver drains.
+    pub(super) drain: Drain,
     /// Longest pause between two things that clients do.
     pub(super) pause_max: Duration,
     pub(super) sabotage: Option<Sabotage>,
@@ -156,6 +162,10 @@ impl Plan {
             },
             faults,
             delay_max: [2, 20, 60].map(Duration::from_millis)[dice.below(3)],
+            drain: Drain {
+                timeout: [0, 2, 10].map(Duration::from_secs)[dice.below(3)],
+                within: dice.millis(0, 2_000),
+            },
             pause_max: [40, 100, 300].map(Duration::from_millis)[dice.below(3)],
             sabotage,
             trace_max: TRACE_MAX,

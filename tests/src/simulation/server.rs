@@ -70,10 +70,18 @@ impl World {
         if let Some(subscriptions_max) = self.plan.subscriptions_max {
             config.limits.subscriptions_max = subscriptions_max;
         }
+        config.drain = self.plan.drain;
         host.core = Some(Broker::new(now, config));
         let life = host.life();
         self.net.say(life.node, "starts");
         host.uplink = Some(self.net.dial(life, None));
+    }
+
+    /// It is to go away, when its clients have.
+    pub(super) fn drain_server(&mut self, index: usize) {
+        let life = self.servers[index].life();
+        self.net.say(life.node, "is to go");
+        self.feed_server(life, Input::Drain);
     }
 
     /// It goes away, and says so.
@@ -301,6 +309,14 @@ impl World {
             Output::ClosePeer { peer, reason } => {
                 self.server_closes(life, peer, reason);
                 None
+            }
+            Output::Drained => {
+                self.net.say(life.node, "has drained");
+                let Node::Server(index) = life.node else {
+                    return None;
+                };
+                self.start_again_soon(index);
+                Some(Input::Shutdown)
             }
             Output::ExpectTraffic { peer, within } => {
                 let engine = *self.living_server(life)?.engines.get(&peer)?;

@@ -10,7 +10,7 @@ use super::{Broker, requests::named};
 use crate::{
     Drop, Output, PeerId, Stats,
     peer::State,
-    router::{self, Sender},
+    router::{self, Sender, Way},
 };
 
 impl Broker {
@@ -117,7 +117,7 @@ impl Broker {
                 role: ready.role.into(),
             }
         };
-        let (sender, hops) = self.way_of(id, is_link, packet.hops);
+        let way = self.way_of(id, is_link, &packet);
         let topic = self.topics.get(packet.topic);
         if topic.is_none()
             && topic::validate(packet.topic, self.config.limits.topic_bytes_max).is_err()
@@ -128,18 +128,10 @@ impl Broker {
         }
         let peers = &self.peers;
         let routed = topic.map(|topic| {
-            router::route(
-                topic,
-                &packet,
-                origin,
-                sender,
-                lane,
-                hops,
-                |server, bytes| {
-                    let ready = peers.ready(server);
-                    bytes <= limits::PACKET_BYTES_MAX_2019 || ready.is_some_and(|r| r.hello.ours)
-                },
-            )
+            router::route(topic, &packet, origin, way, lane, |server, bytes| {
+                let ready = peers.ready(server);
+                bytes <= limits::PACKET_BYTES_MAX_2019 || ready.is_some_and(|r| r.hello.ours)
+            })
         });
         let counts = if is_link {
             &mut self.stats.relayed_in
@@ -148,18 +140,28 @@ impl Broker {
         };
         Stats::count(counts, lane, 1);
         if let Some(routed) = routed {
-            self.hand_out(lane, sender, routed);
+            self.hand_out(lane, way.sender, routed);
         }
     }
 
-    /// Who sent a packet, and how many links it has crossed by now: a client's none, whatever it
-    /// says about that.
-    const fn way_of(&self, id: PeerId, is_link: bool, hops_before: u32) -> (Sender, u32) {
-        let hops = hops_before.saturating_add(1);
-        match (is_link, self.config.hub) {
-            (false, _) => (Sender::Client(id), 0),
-            (true, false) => (Sender::Link, hops),
-            (true, true) => (Sender::ThroughHub(id), hops),
+    /// Where a packet comes from. A client's has crossed no link, whatever it says about that; one
+    /// that a link brings may be by a client that has been at the other server and is here by now.
+    fn way_of(&self, id: PeerId, is_link: bool, packet: &TopicPacket<'_>) -> Way {
+        if !is_link {
+            return Way {
+                sender: Sender::Client(id),
+                publisher: Some(id),
+                hops: 0,
+            };
+        }
+        Way {
+            sender: if self.config.hub {
+                Sender::ThroughHub(id)
+            } else {
+                Sender::Link
+            },
+            publisher: self.peers.slots(packet.from_alias).current,
+            hops: packet.hops.saturating_add(1),
         }
     }
 

@@ -9,7 +9,7 @@ use proto::{
     ServersMessage, WebRtcMessage, WelcomeMessage, peek,
 };
 
-use super::Broker;
+use super::{Broker, drain::Going};
 use crate::{
     Drop, GoneHint, Output, Pair, PeerId, SignalKind,
     load::Facts,
@@ -56,7 +56,7 @@ impl Broker {
     }
 
     fn handle_welcome(&mut self, now: Instant, welcome: &WelcomeMessage) {
-        if self.shutting_down {
+        if self.going == Going::Down {
             return;
         }
         self.stats.welcomes += 1;
@@ -70,16 +70,21 @@ impl Broker {
             self.stats.renames += 1;
             self.tell_new_alias(welcome.alias);
         }
-        let servers = welcome.available_servers.iter();
-        let listed: Vec<Listed> = servers.map(|&alias| Listed { alias, hub: false }).collect();
-        self.list_servers(now, &listed);
+        let listed = welcome.available_servers.iter().map(|&alias| Listed {
+            alias,
+            hub: false,
+            takes_clients: true,
+        });
+        self.list_servers(now, &listed.collect::<Vec<_>>());
         // A 2019 coordinator announces nothing, and could make nothing of a report.
         self.load.welcome(now, !welcome.capabilities.is_empty());
     }
 
     /// How new clients are to think of us.
     pub(super) fn state(&self) -> ServerState {
-        if self.peers.clients() >= self.config.limits.peers_max {
+        if self.going != Going::No {
+            ServerState::Draining
+        } else if self.peers.clients() >= self.config.limits.peers_max {
             ServerState::Full
         } else {
             ServerState::Live
@@ -138,6 +143,7 @@ impl Broker {
             .map(|entry| Listed {
                 alias: entry.alias,
                 hub: entry.role() == Role::CommunicationServerHub,
+                takes_clients: !matches!(entry.state(), ServerState::Full | ServerState::Draining),
             })
             .collect();
         self.list_servers(now, &listed);
@@ -217,7 +223,13 @@ impl Broker {
         };
         // A peer that comes again takes its own place.
         let known = self.peers.has_place(alias, is_server(stamp));
-        if self.shutting_down {
+        // While it drains, links come and go as always: what is still here is still served.
+        let closing = match self.going {
+            Going::No => false,
+            Going::Draining { .. } => !is_server(stamp),
+            Going::Drained | Going::Down => true,
+        };
+        if closing {
             Err(Reason::ShuttingDown)
         } else if stamp == Role::CommunicationServerHub && self.has_other_hub(alias) {
             Err(Reason::HubTaken)

@@ -6,6 +6,7 @@
 )]
 
 mod admission;
+mod drain;
 mod gone;
 mod hub;
 mod hubs;

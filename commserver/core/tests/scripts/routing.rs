@@ -54,6 +54,31 @@ fn to_subscribers_but_never_back() {
 }
 
 #[test]
+fn a_client_that_has_moved_here_does_not_hear_itself() {
+    let mut server = Server::welcomed();
+    let (ann, bob, old) = (server.client(1), server.client(2), server.client_2019(3));
+    for peer in [ann, bob, old] {
+        server.subscription(peer, "a");
+    }
+    let link = server.link(2_000, 9);
+    // Published at another server, and still on its way.
+    for alias in [1, 3] {
+        let packet = TopicMessage {
+            r#type: MessageType::Topic.into(),
+            from_alias: alias,
+            topic: "a".into(),
+            body: "late".into(),
+            ..TopicMessage::default()
+        };
+        server.say(link, &packet);
+    }
+    let count = |server: &mut Server, peer| server.take(peer).len();
+    assert_eq!(count(&mut server, ann), 1, "from the other");
+    assert_eq!(count(&mut server, bob), 2);
+    assert_eq!(count(&mut server, old), 1, "from the other");
+}
+
+#[test]
 fn identity_is_ours_to_tell() {
     let mut server = Server::welcomed();
     let (ann, bob) = (server.client(1), server.client(2));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use commserver_core::{Broker, Config, Identity, Input, Output, Pair, PeerId, SignalKind};
 use proto::{
     AuthMessage, ConnectMessage, Lane, Message, MessageType, Reason, Role, ServerEntry,
-    ServersMessage, WelcomeMessage, frame, peek,
+    ServerState, ServersMessage, WelcomeMessage, frame, peek,
 };
 
 /// Our alias, unless the test says otherwise.
@@ -31,6 +31,7 @@ pub(crate) struct Server {
     pub(crate) proofs: Vec<(PeerId, Bytes, Pair)>,
     pub(crate) inbox: BTreeMap<PeerId, Vec<(Lane, Bytes)>>,
     pub(crate) deliveries: usize,
+    pub(crate) drained: usize,
     /// What our thread has used so far.
     pub(crate) cpu: Option<Duration>,
 }
@@ -50,6 +51,7 @@ impl Server {
             proofs: Vec::new(),
             inbox: BTreeMap::new(),
             deliveries: 0,
+            drained: 0,
             cpu: None,
         }
     }
@@ -78,6 +80,7 @@ impl Server {
                 }
                 Output::ClosePeer { peer, reason } => self.closed.push((peer, reason)),
                 Output::MeasureLoad => self.input(Input::LoadMeasured { cpu: self.cpu }),
+                Output::Drained => self.drained += 1,
                 Output::ExpectTraffic { peer, within } => self.expected.push((peer, within)),
                 Output::Authenticate {
                     peer,
@@ -155,15 +158,28 @@ impl Server {
     }
 
     pub(crate) fn servers_and_hubs(&mut self, version: u64, listed: &[u64], hubs: &[u64]) {
-        let entry = |&alias: &u64, role: Role| ServerEntry {
+        let live = |&alias: &u64| (alias, ServerState::Live);
+        let listed: Vec<_> = listed.iter().map(live).collect();
+        let hubs: Vec<_> = hubs.iter().map(live).collect();
+        self.servers_in(version, &listed, &hubs);
+    }
+
+    pub(crate) fn servers_in(
+        &mut self,
+        version: u64,
+        listed: &[(u64, ServerState)],
+        hubs: &[(u64, ServerState)],
+    ) {
+        let entry = |&(alias, state): &(u64, ServerState), role: Role| ServerEntry {
             alias,
             role: role.into(),
+            state: state.into(),
             ..ServerEntry::default()
         };
         let servers = listed.iter();
-        let servers = servers.map(|alias| entry(alias, Role::CommunicationServer));
+        let servers = servers.map(|server| entry(server, Role::CommunicationServer));
         let hubs = hubs.iter();
-        let hubs = hubs.map(|alias| entry(alias, Role::CommunicationServerHub));
+        let hubs = hubs.map(|hub| entry(hub, Role::CommunicationServerHub));
         self.signal(&ServersMessage {
             r#type: MessageType::Servers.into(),
             version,

@@ -453,7 +453,7 @@ impl World {
                     self.deliver(node, peer, delivery.lane, delivery.frame.clone());
                 }
             }
-            Output::ExpectTraffic { .. } | Output::MeasureLoad => {}
+            Output::ExpectTraffic { .. } | Output::MeasureLoad | Output::Drained => {}
         }
     }
 
