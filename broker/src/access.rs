@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use client::{
-    Client, Config, ConnectError, Endpoint, EndpointConfig, Event, Events, RequestRefused,
+    Client, Config, ConnectError, Endpoint, EndpointConfig, Event, Events, Reason, RequestRefused,
     SubscribeError,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -52,6 +52,7 @@ impl Access {
 #[derive(Debug)]
 pub(crate) struct Notices {
     command: &'static str,
+    client: Client,
     quiet: bool,
     connected: bool,
     /// It has been said how to find out more.
@@ -59,9 +60,10 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    pub(crate) fn new(command: &'static str, quiet: bool) -> Self {
+    pub(crate) fn new(command: &'static str, client: Client, quiet: bool) -> Self {
         Self {
             command,
+            client,
             quiet,
             connected: false,
             advised: false,
@@ -87,8 +89,9 @@ impl Notices {
             Event::Disconnected { reason } => self.say(format_args!("lost the server: {reason}")),
             Event::Retrying { reason, after } => {
                 let wait = Tenths(*after);
+                let trouble = self.trouble(*reason);
                 self.say(format_args!(
-                    "not connected: {reason}; trying again in {wait}"
+                    "not connected: {trouble}; trying again in {wait}"
                 ));
                 if !self.connected && !std::mem::replace(&mut self.advised, true) {
                     self.say("`broker doctor` with the same --coordinator finds out why");
@@ -96,6 +99,16 @@ impl Notices {
             }
             Event::Error(error) => self.say(format_args!("the server reports: {error}")),
             Event::Message(_) | Event::Answered { .. } | Event::Stopped { .. } => {}
+        }
+    }
+
+    /// Why there is no server.
+    pub(crate) fn trouble(&self, reason: Reason) -> String {
+        // Before a server was named, nothing else can have closed.
+        if reason == Reason::TransportClosed && self.client.stats().attempts == 0 {
+            "the coordinator cannot be reached".to_owned()
+        } else {
+            reason.to_string()
         }
     }
 }

@@ -1,13 +1,13 @@
 //! `broker pub`: publishes, and ends when the server has it.
 
 use std::{
-    cell::Cell, convert::Infallible, fs, io, path::PathBuf, pin::pin, process::ExitCode,
+    cell::RefCell, convert::Infallible, fs, io, path::PathBuf, pin::pin, process::ExitCode,
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
-use client::{Client, Event, Events, Lane, Published, Reason, RequestError, State, SubscribeError};
+use client::{Client, Event, Events, Lane, Published, RequestError, State, SubscribeError};
 use proto::{limits, topic};
 use settings::Value as _;
 use tokio::{
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .map_err(|error| BadUsage(format!("{:?} is not a topic: {error}", args.topic)))?;
     let body = args.body()?;
     let (client, events) = args.access.connect()?;
-    let trouble = Cell::new(None);
+    let trouble = RefCell::new(None);
     let mut publisher = Publisher {
         client: &client,
         args: &args,
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         publisher.confirm().await?;
         anyhow::Ok(publisher.doubtful)
     };
-    let notices = Notices::new(COMMAND, args.quiet);
+    let notices = Notices::new(COMMAND, client.clone(), args.quiet);
     let ended = tokio::select! {
         // Why it ended is among the events.
         biased;
@@ -118,7 +118,7 @@ struct Publisher<'a> {
     client: &'a Client,
     args: &'a Args,
     /// Why there was no server, the last time that there was none.
-    trouble: &'a Cell<Option<Reason>>,
+    trouble: &'a RefCell<Option<String>>,
     published: u64,
     /// Since the server last said that it has everything.
     unconfirmed: u64,
@@ -161,8 +161,10 @@ impl Publisher<'_> {
     async fn publish(&mut self, body: Bytes) -> anyhow::Result<()> {
         let sent = timeout(self.args.timeout, self.send(body)).await;
         sent.map_err(|_| {
-            let trouble = self.trouble.get();
-            let trouble = trouble.map_or_else(String::new, |reason| format!(": {reason}"));
+            let trouble = self.trouble.borrow();
+            let trouble = trouble
+                .as_ref()
+                .map_or_else(String::new, |why| format!(": {why}"));
             anyhow!("no server within {:?}{trouble}", self.args.timeout)
         })??;
         self.published += 1;
@@ -220,13 +222,13 @@ impl Publisher<'_> {
 async fn watch(
     mut events: Events,
     mut notices: Notices,
-    trouble: &Cell<Option<Reason>>,
+    trouble: &RefCell<Option<String>>,
 ) -> anyhow::Result<Infallible> {
     while let Some(event) = events.recv().await {
         notices.tell(&event);
         match event {
             Event::Stopped { reason } => bail!("refused: {reason}"),
-            Event::Retrying { reason, .. } => trouble.set(Some(reason)),
+            Event::Retrying { reason, .. } => *trouble.borrow_mut() = Some(notices.trouble(reason)),
             _ => {}
         }
     }

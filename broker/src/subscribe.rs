@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         manner,
         left: args.count,
     };
-    let notices = Notices::new(COMMAND, args.quiet);
+    let notices = Notices::new(COMMAND, client.clone(), args.quiet);
     let ended = tokio::select! {
         ended = listen(&client, &args.topics, events, &mut printer, notices) => ended?,
         interrupted = interrupted() => {

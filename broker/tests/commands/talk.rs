@@ -206,7 +206,10 @@ async fn a_wrong_token_is_told_and_not_tried_again() -> Result<()> {
 async fn without_a_server_it_gives_up_in_time_and_says_why() -> Result<()> {
     let cluster = Cluster::start(0).await?;
     let nowhere = "ws://127.0.0.1:9";
-    for (url, why) in [(nowhere, "TransportClosed"), (&*cluster.url(), "no server")] {
+    for (url, why) in [
+        (nowhere, "the coordinator cannot be reached"),
+        (&*cluster.url(), "no server"),
+    ] {
         let args = [
             "pub",
             "--coordinator",
