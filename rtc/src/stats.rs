@@ -25,6 +25,8 @@ pub struct Stats {
     pub dropped_stun: u64,
     /// DTLS dropped: it came from an address that no valid check has proven.
     pub dropped_unproven: u64,
+    /// DTLS of an established session dropped: forged, damaged, or a repetition.
+    pub dropped_dtls: u64,
     /// Early signals or datagrams dropped: more came before the description than are held.
     pub dropped_early: u64,
     /// Candidates of the other side that are of no use: names, TCP, too many.

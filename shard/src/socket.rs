@@ -141,7 +141,10 @@ impl Socket {
             let local = SocketAddr::new(ip, self.local.port());
             let remote = canonical(meta.addr);
             let bytes = buffer.get(..meta.len).unwrap_or_default();
-            bytes.chunks(meta.stride.max(1)).map(move |bytes| Datagram {
+            // One of nothing is a datagram too, and counted.
+            let empty = bytes.is_empty().then_some(bytes);
+            let all = bytes.chunks(meta.stride.max(1)).chain(empty);
+            all.map(move |bytes| Datagram {
                 local,
                 remote,
                 bytes,

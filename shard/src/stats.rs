@@ -66,6 +66,8 @@ pub enum DropReason {
     StunRefused,
     /// At a peer: DTLS from an address that its agent did not prove.
     DtlsUnproven,
+    /// At a peer: DTLS that is forged, damaged or a repetition.
+    DtlsRefused,
     /// At a peer: more came before the description than is held.
     TooEarly,
     /// At a peer: an ICE candidate that cannot be used.
@@ -100,7 +102,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::UnknownProtocol,
         Self::UnknownAddress,
         Self::UnknownUser,
@@ -114,6 +116,7 @@ impl DropReason {
         Self::Oversize,
         Self::StunRefused,
         Self::DtlsUnproven,
+        Self::DtlsRefused,
         Self::TooEarly,
         Self::BadCandidate,
         Self::BadSignal,
@@ -147,6 +150,7 @@ impl DropReason {
             Self::Oversize => "oversize",
             Self::StunRefused => "stun_refused",
             Self::DtlsUnproven => "dtls_unproven",
+            Self::DtlsRefused => "dtls_refused",
             Self::TooEarly => "too_early",
             Self::BadCandidate => "bad_candidate",
             Self::BadSignal => "bad_signal",

@@ -1,8 +1,12 @@
 //! Garbage on every socket, while a client that hears another goes on hearing it.
 
-use anyhow::{Result, bail};
+use std::time::Instant;
+
+use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
-use proto::Lane as OurLane;
+use commserver_core::Drop;
+use proto::{Lane as OurLane, Reason};
+use tests::PATIENCE;
 use tests::cluster::Cluster;
 use tests::double::wire::{Kind, Message};
 use tests::double::{Client, Lane, Session};
@@ -149,8 +153,30 @@ async fn on_the_udp_port() -> Result<()> {
     stun.extend(noise(7, 112));
     socket.send_to(&stun, rtc_addr).await?;
     socket.send_to(&[], rtc_addr).await?;
+    // More than a path carries, to a name that somebody has or nobody.
+    socket.send_to(&noise(8, 60_000), rtc_addr).await?;
     pair.undisturbed().await?;
+    counted(&cluster, 503).await?;
     cluster.stop().await
+}
+
+/// Each datagram is counted for what it is, unless the system lost it.
+async fn counted(cluster: &Cluster, datagrams: u64) -> Result<()> {
+    let reasons = ["malformed", "unknown_address", "unknown_protocol"];
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let metrics = cluster.commserver(0).metrics().await?;
+        let dropped = reasons.map(|reason| metrics.transport_drops(reason));
+        ensure!(dropped.iter().all(|count| *count > 0), "{dropped:?}");
+        let lost = metrics.value("broker_kernel_drops_total");
+        match dropped.iter().sum::<u64>() + lost {
+            seen if seen == datagrams => return Ok(()),
+            seen => ensure!(
+                Instant::now() < deadline,
+                "{seen} of {datagrams}: {dropped:?}"
+            ),
+        }
+    }
 }
 
 #[tokio::test]
@@ -182,5 +208,12 @@ async fn on_the_data_channels() -> Result<()> {
         }
         pair.undisturbed().await?;
     }
+    let reasons = [Drop::Malformed, Drop::UnknownType, Drop::WrongLane];
+    cluster
+        .wait_for("it to be counted", |stats| {
+            let dropped: u64 = reasons.iter().map(|why| stats.dropped(*why)).sum();
+            dropped >= 50 && stats.peers_closed.get(&Reason::AuthExpected) == Some(&1)
+        })
+        .await?;
     cluster.stop().await
 }

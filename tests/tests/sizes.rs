@@ -95,7 +95,9 @@ async fn a_message_beyond_64_kib_closes_its_sender_alone() -> Result<()> {
     sender.send(Lane::Reliable, packet(65_537).0).await;
     sender.closed().await?;
     cluster
-        .wait_for("its place to be free", |stats| stats.clients == 1)
+        .wait_for("its close to be counted", |stats| {
+            stats.peers_closed.get(&Reason::MessageTooLarge) == Some(&1) && stats.clients == 1
+        })
         .await?;
     assert_eq!(other.settle().await?, []);
 

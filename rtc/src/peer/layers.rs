@@ -174,11 +174,14 @@ impl Layers {
             self.stats.dropped_early += 1;
             return;
         };
+        let established = dtls.verified().is_some();
         dtls.handle(self.now, bytes);
         if self.follow_dtls() {
             self.agent.heard(self.now, path);
             self.note_heard();
             self.follow_agent();
+        } else if established {
+            self.stats.dropped_dtls += 1;
         }
     }
 
@@ -508,6 +511,12 @@ impl Layers {
 
     pub(super) fn buffered_packets(&self, lane: Lane) -> usize {
         self.channels.buffered(lane).1
+    }
+
+    /// For tests that write what no honest side writes.
+    #[cfg(test)]
+    pub(super) fn with_sctp<T>(&mut self, write: impl FnOnce(&mut Sctp) -> T) -> Option<T> {
+        self.sctp.as_deref_mut().map(write)
     }
 
     pub(super) fn set_paused(&mut self, lane: Lane, paused: bool) {

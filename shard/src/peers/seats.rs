@@ -214,6 +214,7 @@ impl Seat {
             (DropReason::Oversize, engine.dropped_oversize),
             (DropReason::StunRefused, engine.dropped_stun),
             (DropReason::DtlsUnproven, engine.dropped_unproven),
+            (DropReason::DtlsRefused, engine.dropped_dtls),
             (DropReason::TooEarly, engine.dropped_early),
             (DropReason::BadCandidate, engine.dropped_candidates),
             (DropReason::BadSignal, engine.dropped_signals),
@@ -318,4 +319,4 @@ pub(super) fn lane_config(config: &Config, lane: Lane) -> &outbox::Config {
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// How many reasons of its own an engine has to drop something.
-const ENGINE_DROPS: usize = 9;
+const ENGINE_DROPS: usize = 10;

@@ -10,6 +10,7 @@ use super::*;
 use crate::{batch::Batch, handler::Event, socket::Datagram};
 
 mod budgets;
+mod garbage;
 mod network;
 mod silence;
 mod slow_readers;

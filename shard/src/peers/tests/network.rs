@@ -91,6 +91,23 @@ impl Network {
         &mut self.shards[shard].peers
     }
 
+    /// A datagram from anywhere arrives at a shard now.
+    pub(super) fn inject(&mut self, shard: ShardIndex, remote: SocketAddr, bytes: &[u8]) {
+        let host = &mut self.shards[shard];
+        let local = host.addr;
+        let datagram = Datagram {
+            local,
+            remote,
+            bytes,
+        };
+        host.peers.handle_datagram(self.now, datagram);
+    }
+
+    /// Where a shard sends from.
+    pub(super) fn addr(&self, shard: ShardIndex) -> SocketAddr {
+        self.shards[shard].addr
+    }
+
     /// From now on nothing that the shard sends arrives anywhere.
     pub(super) fn mute(&mut self, shard: ShardIndex) {
         self.shards[shard].mute = true;
