@@ -28,6 +28,7 @@ mod outbox;
 mod pace;
 mod pages;
 mod refusal;
+mod room;
 mod routes;
 mod session;
 mod token;
@@ -45,7 +46,7 @@ use coordinator_core::{Coordinator, Stats, alias};
 use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -55,6 +56,7 @@ pub use crate::config::{Config, Limits, Outbox, Page, Timeouts};
 use crate::{
     hub::{Hub, Tokens},
     metrics::Metrics,
+    room::Room,
 };
 
 /// A coordinator that listens. It answers once [`Self::run`] runs.
@@ -106,15 +108,6 @@ struct Shared {
     abort: CancellationToken,
 }
 
-/// Room for sessions: taken before the upgrade, so that a refusal can still be an HTTP status.
-#[derive(Debug)]
-struct Room {
-    clients: Arc<Semaphore>,
-    servers: Arc<Semaphore>,
-    /// Sessions that are upgraded only to be told that they are refused.
-    refused: Arc<Semaphore>,
-}
-
 impl Server {
     /// Takes the address.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
@@ -153,11 +146,7 @@ impl Server {
                 servers: Arc::new(servers),
             }),
             cluster_secret: config.cluster_secret,
-            room: Room {
-                clients: Arc::new(Semaphore::new(config.limits.core.clients_max)),
-                servers: Arc::new(Semaphore::new(config.limits.core.servers_max)),
-                refused: Arc::new(Semaphore::new(config.limits.refused_max)),
-            },
+            room: Room::new(&config.limits),
             limits: config.limits,
             timeouts: config.timeouts,
             pages: config.pages,

@@ -14,15 +14,15 @@ use axum::{
     http::{HeaderMap, HeaderValue, Uri},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
 use coordinator_core::{Alias, Region, Resume};
 use proto::{Reason, Role, SUBPROTOCOL};
-use tokio::{sync::OwnedSemaphorePermit, time};
+use tokio::time;
 
 use crate::{
     Shared,
     metrics::{NoResume, Refused},
     refusal,
+    room::Place,
     session::{self, Owner},
     token,
 };
@@ -80,24 +80,11 @@ async fn join(
         upgrade.set_selected_protocol(HeaderValue::from_static(SUBPROTOCOL));
     }
     let admitted = match role {
-        Ok(role) => admit(&shared, role, remote, &uri, &headers)
-            .await
-            .map(|(identity, permit)| {
-                let token = token::resume(&headers).filter(|_| ours);
-                let resume = token.and_then(|token| resume(&shared, role, &identity, token));
-                let owner = Owner {
-                    role,
-                    ours,
-                    identity,
-                    resume,
-                    region: token::query(&uri, "region").and_then(|name| Region::parse(&name)),
-                };
-                (owner, permit)
-            }),
+        Ok(role) => admit(&shared, role, ours, remote, &uri, &headers).await,
         Err(reason) => Err(reason),
     };
     match admitted {
-        Ok((owner, permit)) => serve(shared, upgrade, owner, permit),
+        Ok((owner, place)) => serve(shared, upgrade, owner, place),
         Err(reason) => {
             shared.metrics.refused(Refused::For(reason));
             tracing::debug!(%reason, path = uri.path(), "refused");
@@ -110,19 +97,18 @@ async fn join(
 async fn admit(
     shared: &Shared,
     role: Role,
+    ours: bool,
     remote: Remote,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<(Bytes, OwnedSemaphorePermit), Reason> {
+) -> Result<(Owner, Place), Reason> {
     if shared.stop.is_cancelled() {
         return Err(Reason::ShuttingDown);
     }
-    let room = match role {
-        Role::CommunicationServer | Role::CommunicationServerHub => &shared.room.servers,
-        Role::Client | Role::UnknownRole => &shared.room.clients,
-    };
-    let permit = Arc::clone(room).try_acquire_owned();
-    let permit = permit.map_err(|_| Reason::Overloaded)?;
+    let shown = token::resume(headers).filter(|_| ours);
+    let place = shared.room.enter(role);
+    let place = place.or_else(|| shown.and_then(|_| shared.room.enter_as_successor(role)));
+    let place = place.ok_or(Reason::Overloaded)?;
     let token = token::find(uri, headers);
     let credentials = Credentials::Upgrade(UpgradeRequest {
         uri,
@@ -133,11 +119,23 @@ async fn admit(
     let answer = shared
         .authenticator
         .authenticate(auth_role(role), credentials);
-    match time::timeout(shared.timeouts.auth, answer).await {
-        Ok(Ok(authenticated)) => Ok((authenticated.identity, permit)),
-        Ok(Err(refused)) => Err(refusal::reason(refused)),
-        Err(_) => Err(Reason::AuthUnavailable),
+    let identity = match time::timeout(shared.timeouts.auth, answer).await {
+        Ok(Ok(authenticated)) => authenticated.identity,
+        Ok(Err(refused)) => return Err(refusal::reason(refused)),
+        Err(_) => return Err(Reason::AuthUnavailable),
+    };
+    let resume = shown.and_then(|token| resume(shared, role, &identity, token));
+    if place.is_successors() && resume.is_none() {
+        return Err(Reason::Overloaded);
     }
+    let owner = Owner {
+        role,
+        ours,
+        identity,
+        resume,
+        region: token::query(uri, "region").and_then(|name| Region::parse(&name)),
+    };
+    Ok((owner, place))
 }
 
 /// What somebody may take up. A token that is not good costs nothing but the alias.
@@ -173,31 +171,28 @@ pub(crate) const fn auth_role(role: Role) -> auth::Role {
     }
 }
 
-fn serve(
-    shared: Arc<Shared>,
-    upgrade: WebSocketUpgrade,
-    owner: Owner,
-    permit: OwnedSemaphorePermit,
-) -> Response {
+fn serve(shared: Arc<Shared>, upgrade: WebSocketUpgrade, owner: Owner, place: Place) -> Response {
     let task = shared.tasks.token();
     configure(upgrade, &shared).on_upgrade(move |socket| async move {
         let session = session::run(&shared, owner, socket);
-        session::unless(&shared.abort, session).await;
-        drop((permit, task));
+        tokio::select! {
+            () = session::unless(&shared.abort, session) => {}
+            () = place.hold() => {}
+        }
+        drop(task);
     })
 }
 
 fn refuse(shared: Arc<Shared>, upgrade: WebSocketUpgrade, ours: bool, reason: Reason) -> Response {
-    let permit = Arc::clone(&shared.room.refused).try_acquire_owned();
-    let (true, Ok(permit)) = (ours, permit) else {
+    let (true, Some(place)) = (ours, shared.room.enter_refused()) else {
         return refusal::response(reason);
     };
     let task = shared.tasks.token();
     configure(upgrade, &shared).on_upgrade(move |mut socket| async move {
-        let farewell =
-            session::farewell(&mut socket, true, Vec::new(), reason, shared.timeouts.close);
+        let timeout = shared.timeouts.close;
+        let farewell = session::farewell(&mut socket, true, Vec::new(), reason, timeout);
         session::unless(&shared.abort, farewell).await;
-        drop((permit, task));
+        drop((place, task));
     })
 }
 

@@ -137,10 +137,13 @@ impl Coordinator {
         self.waiting.pause(now);
     }
 
-    /// Where the client may go: the server to which it is sent first, then others in order.
-    pub(crate) fn select_servers(&mut self, now: Instant, client: SessionId) -> Vec<Alias> {
-        let region = self.registry.session(client);
-        let region = region.and_then(|client| client.region.as_ref());
+    /// Where the client may go: the server to which it is sent first, then others in order. One
+    /// that is back counts there only when it sends CONNECT: after a restart all are back at once,
+    /// and where they were.
+    pub(crate) fn select_servers(&mut self, now: Instant, id: SessionId) -> Vec<Alias> {
+        let client = self.registry.session(id);
+        let is_back = client.is_some_and(|client| client.client.is_back);
+        let region = client.and_then(|client| client.region.as_ref());
         let servers = self.registry.servers();
         let servers = servers.filter(|server| is_for_clients(server.role));
         let live = servers
@@ -156,8 +159,10 @@ impl Coordinator {
         let selected = self.selector.select(rng, &candidates, last, count_max);
         if let Some(&first) = selected.first() {
             self.assigned = Some(first);
-            self.registry.send_to(client, first);
-            self.standings_due = true;
+            if !is_back {
+                self.registry.send_to(id, first);
+                self.standings_due = true;
+            }
         }
         selected
     }

@@ -45,6 +45,9 @@ pub(crate) struct Client {
     contacts: VecDeque<Alias>,
     /// Where it was sent last.
     pub(crate) place: Option<Place>,
+    /// It has its alias from before, and most likely its peer too: it has not said yet that it
+    /// needs another.
+    pub(crate) is_back: bool,
 }
 
 /// What only servers have.

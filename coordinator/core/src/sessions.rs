@@ -51,6 +51,7 @@ impl Coordinator {
         if let Some(before) = before.and_then(|before| self.replace(before)) {
             session.succeed(before);
         }
+        session.client.is_back = kept.is_some();
         let (alias, welcomed) = (session.alias, ours.then(|| session.resume()));
         self.registry.insert(session);
         if is_server(role) {

@@ -2,12 +2,15 @@
 
 use coordinator::{BindError, Config, Page, Server};
 
-use crate::harness::Running;
+use crate::harness::{Running, Socket};
 
 #[tokio::test]
 async fn ready_means_that_clients_get_a_server() {
     let running = Running::start().await;
     assert!(running.get("/healthz").await.starts_with("HTTP/1.1 200 "));
+    assert!(running.get("/readyz").await.starts_with("HTTP/1.1 503 "));
+    let (_hub, _) = Socket::join(running.hub_request()).await;
+    running.metric("coordinator_hubs 1\n").await;
     assert!(running.get("/readyz").await.starts_with("HTTP/1.1 503 "));
     let (server, _) = running.server().await;
     running.page("/readyz", "HTTP/1.1 200 ").await;

@@ -81,6 +81,32 @@ async fn who_is_replaced_is_told_so_first_every_time() {
 }
 
 #[tokio::test]
+async fn who_takes_its_own_place_needs_no_other() {
+    let running = Running::with(|config| {
+        config.limits.core.clients_max = 1;
+        // One at a time waits for its predecessor's place.
+        config.limits.requests_max = 1;
+    })
+    .await;
+    let (mut loser, welcome) = running.client().await;
+    for _ in 0..10 {
+        let (winner, resumed) = client(&running, &welcome.resume_token).await;
+        assert_eq!(resumed.alias, welcome.alias);
+        expect_replaced(&mut loser).await;
+        drop(loser);
+        loser = winner;
+    }
+    for token in ["", "a.b.c"] {
+        let request = showing(running.request("/connect"), token);
+        let mut refused = Socket::open(request).await.expect("an upgrade");
+        let error = refused.receive::<ErrorMessage>().await;
+        assert_eq!(error.code, u32::from(Reason::Overloaded.number()));
+    }
+    running.metric("coordinator_clients 1\n").await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn the_subprotocol_is_answered_alone() {
     let running = Running::start().await;
     let (_first, welcome) = running.client().await;

@@ -197,6 +197,40 @@ fn where_a_client_goes_counts_and_not_where_it_was_sent() {
 }
 
 #[test]
+fn those_who_are_back_count_when_they_want_a_server() {
+    let mut before = Cast::new();
+    let held: Vec<Resume> = (0..50)
+        .map(|_| {
+            let (client, _) = before.client();
+            before.resume(client)
+        })
+        .collect();
+    // A restart: all of them come back, most with their peers.
+    let mut cast = Cast::new();
+    let (server, alias) = cast.server();
+    cast.load(server, LIVE, [8, 10]);
+    let back: Vec<SessionId> = held
+        .into_iter()
+        .map(|resume| {
+            let (session, welcome) = cast.come_back(Role::Client, resume);
+            assert_eq!(welcome.available_servers, [alias]);
+            session
+        })
+        .collect();
+    assert_eq!(
+        cast.offered(),
+        [alias],
+        "one place taken, which it gives back"
+    );
+    cast.load(server, LIVE, [8, 10]);
+    cast.signal(back[7], &connect(alias));
+    assert_eq!(cast.coordinator.stats().servers_live, 1);
+    cast.signal(back[9], &connect(alias));
+    assert_eq!(cast.coordinator.stats().servers_full, 1);
+    assert_eq!(cast.offered(), [0_u64; 0]);
+}
+
+#[test]
 fn states_are_announced_at_once_and_numbers_never() {
     let mut cast = Cast::new();
     let (server, alias) = cast.server();
@@ -206,8 +240,8 @@ fn states_are_announced_at_once_and_numbers_never() {
     for peers in 0..5 {
         cast.load(server, LIVE, [peers, 10]);
     }
-    cast.settle_quietly();
     assert_eq!(cast.unread(other), 0);
+    // Nor do they hold up what is news.
     for state in [FULL, DRAINING, LIVE] {
         cast.load(server, state, [5, 10]);
         let list = cast.received::<ServersMessage>(other);
