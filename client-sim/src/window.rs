@@ -173,8 +173,9 @@ const MISSING_MAX: u64 = 0xffff_ffff;
 /// Far beyond a retransmission of SCTP, whose timer starts at one second and doubles.
 const PATIENCE_RELIABLE: Duration = Duration::from_secs(10);
 
-/// Where nothing is retransmitted, what has not come by then will not.
-const PATIENCE_UNRELIABLE: Duration = Duration::from_millis(250);
+/// Where nothing is retransmitted, what has not come by then will not: beyond what waits in the
+/// queues of a server that is asked for more than it can do.
+const PATIENCE_UNRELIABLE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

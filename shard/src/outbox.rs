@@ -59,7 +59,7 @@ pub enum Policy {
 
 /// The queue of one lane of one peer.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     queue: VecDeque<Bytes>,
     bytes: usize,
     pressed_since: Option<Instant>,
@@ -70,9 +70,12 @@ pub(crate) struct Outbox {
 
 /// What became of a packet that was pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Push {
-    /// It waits; this many older ones were dropped for it.
-    Queued { evicted: u64 },
+pub enum Push {
+    /// It waits.
+    Queued {
+        /// Older ones that were dropped for it.
+        evicted: u64,
+    },
     /// The policy keeps nothing, or the packet alone is larger than the whole outbox.
     Discarded,
     /// No room, and the policy leaves no gaps: the peer is a slow consumer. Said once; see
@@ -84,7 +87,7 @@ pub(crate) enum Push {
 
 impl Outbox {
     /// Queues a packet that the engine did not accept.
-    pub(crate) fn push(&mut self, now: Instant, packet: &Bytes, config: &Config) -> Push {
+    pub fn push(&mut self, now: Instant, packet: &Bytes, config: &Config) -> Push {
         if self.slow {
             return Push::Refused;
         }
@@ -110,12 +113,12 @@ impl Outbox {
     }
 
     /// The packet that goes next.
-    pub(crate) fn front(&self) -> Option<&Bytes> {
+    pub fn front(&self) -> Option<&Bytes> {
         self.queue.front()
     }
 
     /// Removes the packet that goes next, because the engine accepted it.
-    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+    pub fn pop(&mut self) -> Option<Bytes> {
         let packet = self.queue.pop_front()?;
         self.bytes -= packet.len();
         Some(packet)
@@ -123,7 +126,7 @@ impl Outbox {
 
     /// Call when a run of [`Outbox::pop`] is over: the clock of the grace stops or goes on, and the
     /// memory of a burst is given back.
-    pub(crate) fn settle(&mut self, now: Instant, config: &Config) {
+    pub fn settle(&mut self, now: Instant, config: &Config) {
         self.note_pressure(now, config);
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
@@ -131,7 +134,7 @@ impl Outbox {
     }
 
     /// Whether the grace is over; true once, then the outbox refuses everything.
-    pub(crate) fn check_grace(&mut self, now: Instant, config: &Config) -> bool {
+    pub fn check_grace(&mut self, now: Instant, config: &Config) -> bool {
         let over = self
             .deadline(config)
             .is_some_and(|deadline| deadline <= now);
@@ -140,28 +143,30 @@ impl Outbox {
     }
 
     /// When the grace ends, while half of a limit is in use.
-    pub(crate) fn deadline(&self, config: &Config) -> Option<Instant> {
+    pub fn deadline(&self, config: &Config) -> Option<Instant> {
         if self.slow {
             return None;
         }
         self.pressed_since.map(|since| since + config.grace)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Packets that wait.
+    pub fn len(&self) -> usize {
         self.queue.len()
     }
 
     /// Sum of the waiting packets' lengths.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// From now on it holds this many times the configured limits.
-    pub(crate) fn scale(&mut self, times: usize) {
+    pub fn scale(&mut self, times: usize) {
         self.more_times = times.saturating_sub(1);
     }
 

@@ -1,5 +1,6 @@
 //! The project's one door: what a person runs here is what the continuous integration runs.
 
+mod bench;
 mod ci;
 mod codegen;
 mod command;
@@ -30,6 +31,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measures the broker, a plain relay and the kernel's limit; see docs/BENCHMARKS.md.
+    Bench {
+        /// --quick, --only a,d, --rounds N and more: see `cargo xtask bench -- --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Checks the house rules that no compiler knows.
     Tidy,
 }
@@ -40,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test => test::run(),
         Task::Codegen { check: false } => codegen::write(),
         Task::Codegen { check: true } => codegen::check(),
+        Task::Bench { args } => bench::run(&args),
         Task::Tidy => tidy::run(),
     }
 }

@@ -1,0 +1,238 @@
+//! What is measured: the broker itself, a plain relay, and the kernel's limit; and the processes of
+//! the first two.
+
+use std::{fmt, path::PathBuf};
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::{child::Child, cores::Cores, metrics::Metrics, usage::Usage};
+
+/// What is measured.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Subject {
+    /// The coordinator and commserver of this repository, with their defaults.
+    Ours,
+    /// `bench/plain`.
+    Plain,
+    /// See [`crate::limit`].
+    Limit,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ours => "ours",
+            Self::Plain => "plain",
+            Self::Limit => "limit",
+        })
+    }
+}
+
+/// Where programs are and where their logs go.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// Folder of the release binaries.
+    pub(crate) programs: PathBuf,
+    pub(crate) logs: PathBuf,
+    pub(crate) allowed_cores: Vec<usize>,
+}
+
+impl Setup {
+    pub(crate) fn cores(&self, servers: usize) -> Cores {
+        Cores::divide(&self.allowed_cores, servers)
+    }
+
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+}
+
+/// The running processes of a subject.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    /// Coordinator first, where there is one.
+    children: Vec<Child>,
+    /// Processes that carry packets.
+    carriers: Vec<u32>,
+    /// Where clients go.
+    pub(crate) url: String,
+    /// What clients show.
+    pub(crate) token: Option<String>,
+    /// `host:port` of each `/metrics`.
+    admin: Vec<String>,
+    pub(crate) cores: Cores,
+}
+
+impl Servers {
+    /// Starts them and waits until they are ready.
+    pub(crate) async fn start(
+        setup: &Setup,
+        subject: Subject,
+        commservers: usize,
+    ) -> anyhow::Result<Self> {
+        match subject {
+            Subject::Ours => Self::ours(setup, commservers).await,
+            Subject::Plain => Self::plain(setup).await,
+            Subject::Limit => anyhow::bail!("it has no servers"),
+        }
+    }
+
+    async fn ours(setup: &Setup, commservers: usize) -> anyhow::Result<Self> {
+        let cores = setup.cores(commservers);
+        let token = secret();
+        let mut environment = vec![
+            ("BROKER_CLUSTER_SECRET", secret()),
+            ("BROKER_CLIENT_SECRET", token.clone()),
+        ];
+        if commservers > 1 {
+            // Half of the clients on each, in every run.
+            environment.push(("BROKER_SELECTOR", "round-robin".to_owned()));
+        }
+        let mut coordinator = Child::start(
+            "coordinator",
+            &setup.program("coordinator"),
+            &args(&["--listen", "127.0.0.1:0"]),
+            &environment,
+            &cores.server,
+            &setup.logs,
+        )?;
+        let url =
+            word(&coordinator.ready().await?, "ws://").context("the coordinator's address")?;
+        let mut servers = Self {
+            children: vec![coordinator],
+            carriers: Vec::new(),
+            url,
+            token: Some(token),
+            admin: Vec::new(),
+            cores,
+        };
+        for number in 0..commservers {
+            servers.add_commserver(setup, number, &environment).await?;
+        }
+        Ok(servers)
+    }
+
+    async fn add_commserver(
+        &mut self,
+        setup: &Setup,
+        number: usize,
+        environment: &[(&str, String)],
+    ) -> anyhow::Result<()> {
+        let one_each = self
+            .cores
+            .server
+            .iter()
+            .skip(number % self.cores.server.len());
+        let core: Vec<usize> = one_each.take(1).copied().collect();
+        let mut commserver = Child::start(
+            &format!("commserver-{number}"),
+            &setup.program("commserver"),
+            &args(&[
+                "--coordinator",
+                &self.url,
+                "--rtc-listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+            ]),
+            environment,
+            &core,
+            &setup.logs,
+        )?;
+        let line = commserver.ready().await?;
+        ensure!(line.contains("(reached"), "no coordinator: {line}");
+        self.admin
+            .push(word(&line, "http://").context("the address of /metrics")?);
+        self.carriers.push(commserver.pid());
+        self.children.push(commserver);
+        Ok(())
+    }
+
+    async fn plain(setup: &Setup) -> anyhow::Result<Self> {
+        let cores = setup.cores(1);
+        let mut plain = Child::start(
+            "plain",
+            &setup.program("plain"),
+            &args(&["--listen", "127.0.0.1:0", "--rtc-listen", "127.0.0.1"]),
+            &[],
+            &cores.server,
+            &setup.logs,
+        )?;
+        let url = word(&plain.ready().await?, "ws://").context("the relay's address")?;
+        Ok(Self {
+            carriers: vec![plain.pid()],
+            children: vec![plain],
+            url,
+            token: None,
+            admin: Vec::new(),
+            cores,
+        })
+    }
+
+    /// Of all processes together: a coordinator is a cost of its clients as well.
+    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+        let pids: Vec<u32> = self.children.iter().map(Child::pid).collect();
+        Usage::of(&pids)
+    }
+
+    /// Of those that carry packets.
+    pub(crate) fn usage_of_carriers(&self) -> anyhow::Result<Usage> {
+        Usage::of(&self.carriers)
+    }
+
+    /// What they count, where they do.
+    pub(crate) async fn metrics(&self) -> anyhow::Result<Metrics> {
+        Metrics::scrape(&self.admin).await
+    }
+
+    pub(crate) fn check_running(&mut self) -> anyhow::Result<()> {
+        self.children.iter_mut().try_for_each(Child::check_running)
+    }
+
+    /// Ends them, and says if one does not end as it should.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        let mut stopped = Ok(());
+        while let Some(child) = self.children.pop() {
+            stopped = stopped.and(child.stop().await);
+        }
+        stopped
+    }
+}
+
+/// The word of a line that starts with `prefix`. An address is wanted without `http://`, and with
+/// `ws://`.
+fn word(line: &str, prefix: &str) -> Option<String> {
+    let word = line
+        .split([' ', '='])
+        .find(|word| word.starts_with(prefix))?;
+    let bare = word.trim_start_matches("http://");
+    Some(bare.to_owned())
+}
+
+fn secret() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+pub(crate) fn args(args: &[&str]) -> Vec<String> {
+    args.iter().map(|arg| (*arg).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_from_the_ready_lines() {
+        let line = "commserver ready: rtc=udp://127.0.0.1:54941 admin=http://127.0.0.1:39875 \
+            coordinator=ws://127.0.0.1:9190/ (reached, alias=117)";
+        assert_eq!(word(line, "http://").as_deref(), Some("127.0.0.1:39875"));
+        let line = "coordinator ready: ws://127.0.0.1:9190";
+        assert_eq!(word(line, "ws://").as_deref(), Some("ws://127.0.0.1:9190"));
+        assert_eq!(word(line, "http://"), None);
+    }
+}
