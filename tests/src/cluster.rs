@@ -35,6 +35,7 @@ pub struct Commserver {
     pub rtc_addr: SocketAddr,
     /// `/healthz`, `/readyz`, `/metrics`.
     pub admin_addr: SocketAddr,
+    hub: bool,
     status: Status,
     running: Running,
 }
@@ -87,9 +88,20 @@ impl Cluster {
     /// # Errors
     /// When it does not come up.
     pub async fn add_commserver(&mut self) -> Result<u64> {
-        let commserver = self.setup.start_commserver(&self.url()).await?;
+        let commserver = self.setup.start_commserver(&self.url(), false).await?;
         let alias = commserver.alias;
         self.commservers.push(Some(commserver));
+        Ok(alias)
+    }
+
+    /// Starts a hub and waits for its WELCOME.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn add_hub(&mut self) -> Result<u64> {
+        let hub = self.setup.start_commserver(&self.url(), true).await?;
+        let alias = hub.alias;
+        self.commservers.push(Some(hub));
         Ok(alias)
     }
 
@@ -99,7 +111,7 @@ impl Cluster {
     /// When one does not come up.
     pub async fn add_commservers(&mut self, count: usize) -> Result<()> {
         let url = self.url();
-        let starts = (0..count).map(|_| self.setup.start_commserver(&url));
+        let starts = (0..count).map(|_| self.setup.start_commserver(&url, false));
         let commservers = try_join_all(starts).await?;
         self.commservers.extend(commservers.into_iter().map(Some));
         Ok(())
@@ -126,7 +138,19 @@ impl Cluster {
     /// # Errors
     /// When it does not come up.
     pub async fn restart_commserver(&mut self, index: usize) -> Result<u64> {
-        let commserver = self.setup.start_commserver(&self.url()).await?;
+        self.restart(index, false).await
+    }
+
+    /// The same for a hub.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart_hub(&mut self, index: usize) -> Result<u64> {
+        self.restart(index, true).await
+    }
+
+    async fn restart(&mut self, index: usize, hub: bool) -> Result<u64> {
+        let commserver = self.setup.start_commserver(&self.url(), hub).await?;
         let slot = self
             .commservers
             .get_mut(index)
@@ -177,6 +201,19 @@ impl Cluster {
             stats.welcomes >= times
         })
         .await
+    }
+
+    /// Waits until every commserver is linked with the hub, and with nobody else.
+    ///
+    /// # Errors
+    /// When the links do not come in time.
+    pub async fn linked_as_star(&self) -> Result<()> {
+        let leaves = self.running().filter(|commserver| !commserver.hub).count();
+        let waits = self.running().map(|commserver| {
+            let links = if commserver.hub { leaves } else { 1 };
+            commserver.wait_for("the star", move |stats| stats.links == links)
+        });
+        try_join_all(waits).await.map(drop)
     }
 
     /// Waits until each commserver counts so many subscriptions, of clients and links together.

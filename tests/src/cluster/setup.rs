@@ -46,6 +46,30 @@ impl fmt::Debug for Setup {
 }
 
 impl Setup {
+    /// Changes the coordinator's topology to a star, which has no hub before one is added.
+    #[must_use]
+    pub fn star(mut self) -> Self {
+        let before = self.coordinator;
+        self.coordinator = Arc::new(move |config| {
+            config.topology = coordinator::Topology::Star;
+            before(config);
+        });
+        self
+    }
+
+    /// Starts a star of a coordinator, a hub, which is the first commserver, and so many leaves, and
+    /// waits until all are linked.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn start_star(self, leaves: usize) -> Result<Cluster> {
+        let mut cluster = self.star().start(0).await?;
+        cluster.add_hub().await?;
+        cluster.add_commservers(leaves).await?;
+        cluster.linked_as_star().await?;
+        Ok(cluster)
+    }
+
     /// Starts a coordinator and `commservers` servers, and waits until all are linked.
     ///
     /// # Errors
@@ -97,7 +121,11 @@ impl Setup {
         Ok((addr, Running::start(|stop| server.run(stop))))
     }
 
-    pub(super) async fn start_commserver(&self, coordinator: &str) -> Result<Commserver> {
+    pub(super) async fn start_commserver(
+        &self,
+        coordinator: &str,
+        hub: bool,
+    ) -> Result<Commserver> {
         let clients = Arc::clone(&self.clients);
         let mut config =
             commserver::Config::new(coordinator.parse()?, clients, self.secret.clone());
@@ -107,6 +135,7 @@ impl Setup {
         config.uplink.redial_max = Duration::from_millis(500);
         config.drain.timeout = Duration::ZERO;
         config.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        config.hub = hub;
         (self.commserver)(&mut config);
         let server = commserver::Server::bind(config).await?;
         let rtc_addr = server.rtc_addr();
@@ -124,6 +153,7 @@ impl Setup {
             alias,
             rtc_addr,
             admin_addr,
+            hub,
             status,
             running,
         })
