@@ -1,15 +1,18 @@
 //! Clients that come back: under the same alias, and mostly without anybody noticing.
 
 use std::{
+    collections::BTreeSet,
     io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use auth::SharedSecret;
+use bytes::Bytes;
 use client::{Event, Lane, Reason, State};
 use tests::{
     PATIENCE,
@@ -106,6 +109,63 @@ async fn without_a_coordinator_and_a_server_the_alias_is_still_kept() -> Result<
     ann.settle().await?;
     bob.publish("plaza", Lane::Reliable, "hello").await?;
     ensure!(ann.message().await?.body == "hello");
+    cluster.stop().await
+}
+
+/// The same, many at a time: all arrive, once, and perhaps not in order, by two ways.
+async fn talk_much_until(from: &Member, to: &mut Member, until: impl Fn() -> bool) -> Result<()> {
+    let alias = from.alias();
+    while !until() {
+        let mut missing: BTreeSet<Bytes> = (0..50_u8).map(|n| vec![n].into()).collect();
+        for body in missing.clone() {
+            from.client.publish("plaza", Lane::Reliable, body).await?;
+        }
+        from.client.flush().await?;
+        while !missing.is_empty() {
+            let message = to.message().await?;
+            ensure!(missing.remove(&message.body), "twice: {message:?}");
+            ensure!(message.from_alias == alias, "{message:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_drains_is_left_and_nothing_is_lost() -> Result<()> {
+    let setup = Setup {
+        commserver: Arc::new(|config| {
+            config.drain.timeout = PATIENCE;
+            config.drain.within = Duration::from_millis(500);
+        }),
+        ..Setup::default()
+    };
+    let mut cluster = setup.start(2).await?;
+    let [first, second] = cluster.aliases()[..] else {
+        bail!("two servers")
+    };
+    let mut ann = Member::join_server(&cluster.url(), first).await?;
+    let mut bob = Member::join_server(&cluster.url(), second).await?;
+    ann.client.subscribe(&["answer"]).await?;
+    bob.client.subscribe(&["plaza"]).await?;
+    cluster.subscribed(2).await?;
+    let alias = ann.alias();
+
+    // She talks on while her server goes, and for a while at the next one.
+    let moved = || ann.client.stats().connects == 2;
+    let talk = talk_much_until(&ann, &mut bob, moved);
+    let (stopped, talked) = tokio::join!(cluster.stop_commserver(0), talk);
+    stopped?;
+    talked?;
+    let reason = Reason::ShuttingDown;
+    ensure!(ann.expect().await? == Event::Disconnected { reason });
+    let server = second;
+    ensure!(ann.expect().await? == Event::Connected { alias, server });
+    let stats = ann.client.stats();
+    ensure!((stats.moves, stats.disconnects) == (1, 0), "{stats:?}");
+    // Her subscriptions have come with her.
+    ann.settle().await?;
+    bob.publish("answer", Lane::Reliable, "welcome").await?;
+    ensure!(ann.message().await?.body == "welcome");
     cluster.stop().await
 }
 

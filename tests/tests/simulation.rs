@@ -55,6 +55,10 @@ fn seeds() {
             "{fault:?} in no run where anything had to arrive"
         );
     }
+    for name in ["session moves", "session misses a token"] {
+        let times = reached.get(&name.to_owned()).copied().unwrap_or(0);
+        assert!(times > 10, "no {name:?} to speak of: {times}");
+    }
     let quiet = reports.iter().filter(|report| report.faults.is_empty());
     assert!(
         quiet.map(|report| report.counts.judged).sum::<u64>() > 1_000,
