@@ -1,5 +1,5 @@
 //! Pages in a real Chromium against real server processes: `web/e2e/run.mjs` plays the scenarios,
-//! this starts the servers and kills them when it is asked to.
+//! this starts the servers, and kills them or asks them to end when it is asked to.
 
 use std::{process::Stdio, time::Duration};
 
@@ -53,7 +53,7 @@ async fn play() -> Result<()> {
     }
     let status = browser.wait().await?;
     ensure!(status.success(), "node ended with {status}");
-    ensure!(played >= 9, "only {played} scenarios were played");
+    ensure!(played >= 10, "only {played} scenarios were played");
     Ok(())
 }
 
@@ -61,6 +61,7 @@ struct Cluster {
     url: String,
     coordinator: Option<Process>,
     commservers: Vec<Process>,
+    draining: Option<Process>,
 }
 
 impl Cluster {
@@ -77,6 +78,7 @@ impl Cluster {
             url,
             coordinator: Some(coordinator),
             commservers: Vec::new(),
+            draining: None,
         };
         for _ in 0..2 {
             cluster.start_commserver().await?;
@@ -89,6 +91,18 @@ impl Cluster {
             "kill-commserver" => {
                 let server = self.commservers.pop().context("there is none")?;
                 server.kill().await
+            }
+            "drain-commserver" => {
+                let server = self.commservers.pop().context("there is none")?;
+                server.terminate().await?;
+                self.draining = Some(server);
+                Ok(())
+            }
+            "await-drained" => {
+                let server = self.draining.take().context("there is none")?;
+                let code = server.exit_code().await?;
+                ensure!(code == 0, "it ended with {code}");
+                Ok(())
             }
             "start-commserver" => self.start_commserver().await,
             "kill-coordinator" => {

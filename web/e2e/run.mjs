@@ -18,6 +18,7 @@ const scenarios = {
   duplicated,
   pageKilled,
   coordinatorKilled,
+  commserverDrained,
   commserverKilled,
 };
 
@@ -152,18 +153,37 @@ async function pageKilled(stage) {
   await reach(ben, eve, "pageKilled");
 }
 
+async function commserverDrained(stage) {
+  const [gone, stayed] = await oneMoves(stage, "commserverDrained", "drain-commserver");
+  const { moves, failures } = await gone.evaluate(() => ({
+    moves: window.client.stats().moves,
+    failures: window.failures,
+  }));
+  assert.deepEqual([moves, failures], [1, 0], "it was asked to go, and went");
+  const count = await gone.evaluate(() => window.hush());
+  await until(stayed, `${count} lines of talk`, (want) => window.talked().length >= want, count);
+  // Who moves may be overtaken by itself, no more.
+  const heard = await stayed.evaluate(() => window.talked().sort((a, b) => a - b));
+  assert.deepEqual(heard, [...Array(count).keys()], "nothing it said is lost or doubled");
+  await ask("await-drained");
+  await ask("start-commserver");
+}
+
 async function commserverKilled(stage) {
   await oneMoves(stage, "commserverKilled", "kill-commserver");
   await ask("start-commserver");
   await twoServers(stage, "commserverKilled");
 }
 
-/** Of two pages on two servers, one loses its server by what is asked. Returns that page. */
+/** Of two pages on two servers, one loses its server by what is asked: the first one returned. */
 async function oneMoves(stage, topic, what) {
   const pages = await twoServers(stage, topic);
   const before = await serversOf(...pages);
   const aliases = await aliasesOf(...pages);
-  for (const page of pages) await page.evaluate(publishMeanwhile, topic);
+  for (const page of pages) {
+    await page.evaluate(publishMeanwhile, topic);
+    await page.evaluate(talk, topic);
+  }
   await ask(what);
   // Whose it was, nobody says: one of the two must move, and both end on the other one.
   const gone = await Promise.any(
@@ -184,7 +204,7 @@ async function oneMoves(stage, topic, what) {
   // Nobody subscribes again.
   await reach(gone, stayed, topic);
   await reach(stayed, gone, topic);
-  return gone;
+  return [gone, stayed];
 }
 
 /** In the page: publishes at the moment when the server is lost or left. */
