@@ -62,7 +62,7 @@ async fn exchange(members: &mut [Member], what: &str, count: u32) -> Result<()> 
         ensure!(received.len() == aliases.len() - 1, "nothing of its own");
     }
     for member in members {
-        ensure!(member.settle().await? == [], "and nothing after that");
+        ensure!(member.settle().await?.is_empty(), "and nothing after that");
     }
     Ok(())
 }
