@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use auth::SharedSecret;
 use client::Lane;
 use serde_json::{Value, json};
@@ -240,6 +240,41 @@ async fn without_a_server_it_gives_up_in_time_and_says_why() -> Result<()> {
         "the error alone: {ended:?}"
     );
     cluster.stop().await
+}
+
+#[tokio::test]
+async fn what_the_server_has_not_confirmed_is_not_published() -> Result<()> {
+    let secret = [("BROKER_CLUSTER_SECRET", "0123456789abcdef")];
+    let args = ["coordinator", "--listen", "127.0.0.1:0", "--insecure"];
+    let mut coordinator = Program::start_with(&args, &secret)?;
+    let ready = coordinator.line().await?;
+    let url = ready
+        .strip_prefix("coordinator ready: ")
+        .context(ready.clone())?;
+    let args = [
+        "commserver",
+        "--coordinator",
+        url,
+        "--insecure",
+        "--rtc-listen",
+        "127.0.0.1:0",
+    ];
+    let mut server = Program::start_with(&args, &secret)?;
+    server.line().await?;
+
+    let args = ["pub", "--coordinator", url, "--timeout", "1s", TOPIC, "-"];
+    let mut publisher = Program::start(&args)?;
+    publisher.write(b"one\n").await?;
+    publisher.has_said("connected to server").await?;
+    // Frozen, it reads nothing more, and nobody can tell.
+    server.signal("-STOP").await?;
+    publisher.write(b"two\n").await?;
+    let ended = publisher.ended().await?.with(1)?;
+    ensure!(
+        ended.errors.contains("has not confirmed within 1s"),
+        "{ended:?}"
+    );
+    server.signal("-CONT").await
 }
 
 #[tokio::test]
