@@ -58,6 +58,8 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 async fn run(args: &Args) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
+    // The coordinator goes last: who loses it before would warn of it.
+    let stop_coordinator = CancellationToken::new();
     let tasks = TaskTracker::new();
     let secret = ClusterSecret::generate();
 
@@ -69,7 +71,10 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let coordinator = coordinator::Server::bind(config).await.map_err(explain)?;
     let addr = coordinator.addr();
     let reachable = reachable(addr);
-    tasks.spawn(end_all_after(coordinator.run(stop.clone()), stop.clone()));
+    let coordinator = coordinator.run(stop_coordinator.clone());
+    let last = TaskTracker::new();
+    last.spawn(end_all_after(coordinator, stop.clone()));
+    last.close();
 
     let mut welcomes = Vec::new();
     for _ in 0..args.commservers {
@@ -109,8 +114,13 @@ async fn run(args: &Args) -> anyhow::Result<()> {
 
     stop.cancel();
     tasks.close();
+    let ended = async {
+        tasks.wait().await;
+        stop_coordinator.cancel();
+        last.wait().await;
+    };
     tokio::select! {
-        () = tasks.wait() => Ok(()),
+        () = ended => Ok(()),
         second = unwanted_wait() => second,
     }
 }
