@@ -1,8 +1,8 @@
 //! Who may: credentials in, identity and grants out.
 //!
 //! One trait, [`Authenticator`], asked at two places: by the coordinator when a WebSocket is
-//! upgraded, and by a commserver when a peer sends AUTH. One file per implementation. Nothing here
-//! opens sockets, and nothing here knows the wire: the callers bring strings and bytes.
+//! upgraded, and by a commserver when a peer sends AUTH. One file per implementation. The callers
+//! bring strings and bytes; of the wire, only the topic filters are known here.
 //!
 //! ```
 //! use auth::{AllowAll, Authenticator, Credentials, Link, Role};
@@ -23,7 +23,7 @@ pub mod shared_secret;
 #[cfg(test)]
 mod suite;
 
-use std::{fmt::Debug, net::SocketAddr, time::SystemTime};
+use std::{fmt::Debug, net::SocketAddr, num::NonZeroU64, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,6 +31,7 @@ use bytes::Bytes;
 pub use allow_all::AllowAll;
 pub use by_role::ByRole;
 pub use cluster::{Cluster, ClusterSecret, Side};
+pub use proto::filter::Grants;
 pub use shared_secret::SharedSecret;
 
 /// Decides whether credentials are good for a role.
@@ -128,10 +129,14 @@ pub struct Authenticated {
     /// Who it is, in the deployment's own terms; shown to others beside TOPIC_IDENTITY packets.
     /// Empty for somebody without a name.
     pub identity: Bytes,
-    /// What it may do.
+    /// What it may do with topics.
     pub grants: Grants,
+    /// How much it may do.
+    pub limits: Limits,
     /// Until when; `None` is for as long as it stays.
     pub expires: Option<SystemTime>,
+    /// What the token is called, so that it can be revoked.
+    pub token_id: Option<Arc<str>>,
 }
 
 impl Authenticated {
@@ -140,15 +145,50 @@ impl Authenticated {
     pub const fn everything(identity: Bytes) -> Self {
         Self {
             identity,
-            grants: Grants(()),
+            grants: Grants::ALL,
+            limits: Limits::NONE,
             expires: None,
+            token_id: None,
         }
     }
 }
 
-/// What somebody may do: for now everything that the role may.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grants(());
+/// Limits of one token. They lower the server's, and never raise them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Of the reliable lane.
+    pub reliable: LaneLimits,
+    /// Of the unreliable lane.
+    pub unreliable: LaneLimits,
+    /// Topics that it may be subscribed to.
+    pub subscriptions_max: Option<usize>,
+}
+
+impl Limits {
+    /// Those of the server, as they are.
+    pub const NONE: Self = Self {
+        reliable: LaneLimits::NONE,
+        unreliable: LaneLimits::NONE,
+        subscriptions_max: None,
+    };
+}
+
+/// How much it may send on a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LaneLimits {
+    /// Packets per second.
+    pub packets_per_s: Option<NonZeroU64>,
+    /// Bytes per second, the sum of the packets' lengths.
+    pub bytes_per_s: Option<NonZeroU64>,
+}
+
+impl LaneLimits {
+    /// That of the server, as it is.
+    pub const NONE: Self = Self {
+        packets_per_s: None,
+        bytes_per_s: None,
+    };
+}
 
 /// The answer to credentials that are not good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]

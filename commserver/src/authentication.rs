@@ -1,9 +1,12 @@
 //! Asks the authenticators, off the hub's thread: so many calls at once, each with a deadline, and
 //! the answers go back as commands.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
-use auth::{Authenticator, Credentials, Link, Role};
+use auth::{Authenticated, Authenticator, Credentials, Link, Role};
 use bytes::Bytes;
 use commserver_core::{Identity, PeerId};
 use proto::Reason;
@@ -75,9 +78,7 @@ async fn answer(
         link: &link,
     };
     let result = match timeout(limit, authenticator.authenticate(role, credentials)).await {
-        Ok(Ok(authenticated)) => Ok(Identity {
-            identity: authenticated.identity,
-        }),
+        Ok(Ok(found)) => Ok(identity(found)),
         Ok(Err(why)) => Err(refusal(why)),
         Err(_elapsed) => Err(Reason::AuthUnavailable),
     };
@@ -89,6 +90,23 @@ async fn answer(
     if hub.send(command).await.is_err() {
         tracing::debug!("the hub is gone, an authentication comes too late");
     }
+}
+
+/// What was found, in the core's words: it knows no wall clock.
+fn identity(found: Authenticated) -> Identity {
+    Identity {
+        identity: found.identity,
+        grants: found.grants,
+        subscriptions_max: found.limits.subscriptions_max,
+        expires: found.expires.and_then(instant_of),
+        token_id: found.token_id,
+    }
+}
+
+/// When that is; `None` is beyond what there is.
+fn instant_of(time: SystemTime) -> Option<Instant> {
+    let left = time.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now().checked_add(left)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 )]
 mod generated;
 
+pub mod filter;
 pub mod frame;
 pub mod interest;
 pub mod lane;

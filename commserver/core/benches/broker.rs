@@ -128,7 +128,7 @@ impl Scene {
         self.packet(peer, auth);
         self.input(Input::Authenticated {
             peer,
-            result: Ok(Identity::default()),
+            result: Ok(Identity::everything(Bytes::new())),
             proof: Bytes::new(),
         });
         peer

@@ -1,9 +1,13 @@
 //! What goes into the broker and what comes out of it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use proto::{Lane, Reason, Role};
+use proto::{Lane, Reason, Role, filter::Grants};
 use smallvec::SmallVec;
 
 /// One peer, for as long as it lives. A stale one is harmless: it names nobody any more.
@@ -158,11 +162,33 @@ pub enum Input {
     Shutdown,
 }
 
-/// Who a peer is, as an authenticator found it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Who a peer is and what it may do, as an authenticator found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Travels with this peer's TOPIC_IDENTITY packets.
     pub identity: Bytes,
+    /// What it may do with topics.
+    pub grants: Grants,
+    /// Topics that it may be subscribed to, if fewer than the server allows.
+    pub subscriptions_max: Option<usize>,
+    /// Until when its credentials are good; `None` is for as long as it stays.
+    pub expires: Option<Instant>,
+    /// What its token is called.
+    pub token_id: Option<Arc<str>>,
+}
+
+impl Identity {
+    /// Somebody who may do everything that its role may, for as long as it stays.
+    #[must_use]
+    pub const fn everything(identity: Bytes) -> Self {
+        Self {
+            identity,
+            grants: Grants::ALL,
+            subscriptions_max: None,
+            expires: None,
+            token_id: None,
+        }
+    }
 }
 
 /// Something to be done.

@@ -269,7 +269,7 @@ impl World {
             }),
             Op::Verdict(at, result) => Some(Input::Authenticated {
                 peer: self.peer(at)?,
-                result: result.map(|()| Identity::default()),
+                result: result.map(|()| Identity::everything(Bytes::new())),
                 proof: Bytes::new(),
             }),
             Op::Proof(at) => Some(Input::Proof {

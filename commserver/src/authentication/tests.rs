@@ -117,7 +117,7 @@ async fn so_many_calls_at_once_and_none_for_ever() {
 #[tokio::test]
 async fn answers_are_put_in_numbered_reasons() {
     let results = answers(Arc::new(AllowAll), Role::Client, 1).await;
-    assert_eq!(results, [Ok(Identity::default())]);
+    assert_eq!(results, [Ok(Identity::everything(Bytes::new()))]);
     let results = answers(Arc::new(AllowAll), Role::Server, 1).await;
     assert_eq!(results, [Err(Reason::Forbidden)]);
 }

@@ -77,11 +77,11 @@ pub(super) fn judge(
         Role::Client => {
             let name = body.strip_prefix(GOOD.as_bytes());
             let name = name.ok_or(Reason::Unauthenticated)?;
-            Ok(Identity {
-                identity: body.slice_ref(name),
-            })
+            Ok(Identity::everything(body.slice_ref(name)))
         }
-        _ if *body == proof(Side::Dialer, pair, fingerprints) => Ok(Identity::default()),
+        _ if *body == proof(Side::Dialer, pair, fingerprints) => {
+            Ok(Identity::everything(Bytes::new()))
+        }
         _ => Err(Reason::ProofFailed),
     }
 }

@@ -135,11 +135,11 @@ impl Broker {
         let (role, hello) = (*role, *hello);
         match result {
             // It would travel with every packet; an authenticator that says so much is broken.
-            Ok(Identity { identity }) if identity.len() > IDENTITY_BYTES_MAX => {
+            Ok(found) if found.identity.len() > IDENTITY_BYTES_MAX => {
                 self.close(now, id, Reason::AuthUnavailable);
             }
-            Ok(Identity { identity }) => {
-                let ready = Ready::new(now, role, identity, hello);
+            Ok(found) => {
+                let ready = Ready::new(now, role, found.identity, hello);
                 self.let_in(now, id, ready, Some(proof));
             }
             Err(reason) => self.close(now, id, reason),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use commserver_core::{Config, Drop, Input, Limits, SignalKind};
+use commserver_core::{Config, Drop, Identity, Input, Limits, SignalKind};
 use proto::{
     ConnectionRefusedMessage, ConnectionRefusedReason, Lane, MessageType, PingMessage,
     ReadyMessage, Reason, Role, WebRtcMessage, frame,
@@ -211,9 +211,7 @@ fn an_identity_is_no_document() {
         server.say(peer, &auth(Role::Client, frame::capabilities(false), 0));
         server.input(Input::Authenticated {
             peer,
-            result: Ok(commserver_core::Identity {
-                identity: vec![b'x'; length].into(),
-            }),
+            result: Ok(Identity::everything(vec![b'x'; length].into())),
             proof: Bytes::new(),
         });
         let closed = (!fits).then_some(Reason::AuthUnavailable);

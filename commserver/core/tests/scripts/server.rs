@@ -265,9 +265,7 @@ impl Server {
     }
 
     pub(crate) fn verdict(&mut self, peer: PeerId, result: Result<&'static str, Reason>) {
-        let result = result.map(|identity| Identity {
-            identity: identity.into(),
-        });
+        let result = result.map(|identity| Identity::everything(identity.into()));
         let proof = Bytes::from_static(b"proof of the acceptor");
         self.input(Input::Authenticated {
             peer,
