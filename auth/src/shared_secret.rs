@@ -38,8 +38,10 @@ impl SharedSecret {
         Self { key, tag }
     }
 
-    /// In a time that tells neither how much of it was right nor how long the secret is.
-    fn matches(&self, presented: &[u8]) -> bool {
+    /// Whether this is the secret itself, in a time that tells neither how much of it was right nor
+    /// how long the secret is.
+    #[must_use]
+    pub fn matches(&self, presented: &[u8]) -> bool {
         let tag = hmac::sign(&self.key, presented);
         tag.as_ref().ct_eq(self.tag.as_ref()).into()
     }

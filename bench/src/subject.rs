@@ -231,8 +231,8 @@ mod tests {
         let line = "commserver ready: rtc=udp://127.0.0.1:54941 admin=http://127.0.0.1:39875 \
             coordinator=ws://127.0.0.1:9190/ (reached, alias=117)";
         assert_eq!(word(line, "http://").as_deref(), Some("127.0.0.1:39875"));
-        let line = "coordinator ready: ws://127.0.0.1:9190";
+        let line = "coordinator ready: ws://127.0.0.1:9190 admin=http://127.0.0.1:9191";
         assert_eq!(word(line, "ws://").as_deref(), Some("ws://127.0.0.1:9190"));
-        assert_eq!(word(line, "http://"), None);
+        assert_eq!(word(line, "rtc="), None);
     }
 }

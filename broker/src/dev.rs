@@ -65,11 +65,13 @@ async fn run(args: &Args) -> anyhow::Result<()> {
 
     let mut config = coordinator::Config::new(Arc::new(AllowAll), secret.clone());
     config.listen = args.listen;
+    config.admin_listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     config.pages = pages::plaza();
     // Two tabs of a newcomer are to meet across two servers, not to be lucky.
     config.selector = coordinator::Selector::RoundRobin;
     let coordinator = coordinator::Server::bind(config).await.map_err(explain)?;
     let addr = coordinator.addr();
+    let admin = coordinator.admin_addr();
     let reachable = reachable(addr);
     let coordinator = coordinator.run(stop_coordinator.clone());
     let last = TaskTracker::new();
@@ -109,7 +111,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     if args.bots > 0 {
         bots::spawn(args.bots, &url, &tasks, &stop)?;
     }
-    introduce(reachable, &servers, args.bots);
+    introduce(reachable, admin, &servers, args.bots);
     interrupted(&stop).await?;
 
     stop.cancel();
@@ -160,11 +162,19 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, addr.port())
 }
 
-fn introduce(coordinator: SocketAddr, servers: &[SocketAddr], bots: u32) {
+fn introduce(
+    coordinator: SocketAddr,
+    admin: Option<SocketAddr>,
+    servers: &[SocketAddr],
+    bots: u32,
+) {
     let mut text = format!(
         "\n  The plaza      http://{coordinator}/   open it in two tabs\n\
          \x20 coordinator    ws://{coordinator}\n"
     );
+    if let Some(addr) = admin {
+        text += &format!("  metrics        http://{addr}/metrics\n");
+    }
     for (number, addr) in servers.iter().enumerate() {
         text += &format!("  commserver {}   udp {addr}\n", number + 1);
     }

@@ -25,6 +25,10 @@ pub struct Args {
     /// Address to listen on [default: 127.0.0.1:9090].
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
+    /// Address of health, metrics and the admin API, or `none` [default: 127.0.0.1:9091, or another
+    /// port where --listen has another one].
+    #[arg(long, value_name = "ADDR")]
+    pub admin_listen: Option<String>,
     /// TOML file with settings.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -34,6 +38,9 @@ pub struct Args {
     /// File that holds the secret that clients show; without it, BROKER_CLIENT_SECRET does.
     #[arg(long, value_name = "FILE")]
     pub client_secret_file: Option<PathBuf>,
+    /// File that holds the secret of the admin API; without it, BROKER_ADMIN_SECRET does.
+    #[arg(long, value_name = "FILE")]
+    pub admin_secret_file: Option<PathBuf>,
     /// Let every client in, without any token.
     #[arg(long)]
     pub insecure: bool,
@@ -118,7 +125,13 @@ fn serve(config: Config) -> anyhow::Result<End> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut signals = 0;
-        writeln!(io::stdout(), "coordinator ready: ws://{}", server.addr())?;
+        let admin = server.admin_addr();
+        let admin = admin.map_or_else(String::new, |addr| format!(" admin=http://{addr}"));
+        writeln!(
+            io::stdout(),
+            "coordinator ready: ws://{}{admin}",
+            server.addr()
+        )?;
         let running = server.run(shutdown.clone());
         tokio::pin!(running);
         loop {

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use auth::{Authenticator, ClusterSecret};
+use auth::{Authenticator, ClusterSecret, SharedSecret};
 use bytes::Bytes;
 use coordinator_core::{Instance, Selector, Topology};
 
@@ -14,6 +14,10 @@ use crate::{hub::COMMANDS_MAX, listener::HEADER_BYTES_MAX};
 pub struct Config {
     /// Where to listen; with port 0 the system picks one.
     pub listen: SocketAddr,
+    /// Where health, metrics and the admin API are; `None` for nowhere.
+    pub admin_listen: Option<SocketAddr>,
+    /// Who knows it may use the admin API. Without one, only programs on this machine may.
+    pub admin_secret: Option<SharedSecret>,
     /// Which of several coordinators it is.
     pub instance: Instance,
     /// How servers are picked for clients.
@@ -37,11 +41,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// With defaults for everything that has one.
+    /// With defaults for everything that has one, and no admin listener.
     #[must_use]
     pub fn new(clients: Arc<dyn Authenticator>, cluster_secret: ClusterSecret) -> Self {
         Self {
             listen: LISTEN,
+            admin_listen: None,
+            admin_secret: None,
             instance: Instance::default(),
             selector: Selector::default(),
             topology: Topology::default(),
@@ -196,8 +202,11 @@ const REQUEST_BYTES_MAX: usize = 2 * HEADER_BYTES_MAX;
 /// A week: over a long weekend.
 const RESUME_LIFETIME: Duration = Duration::from_hours(7 * 24);
 
+/// Where the admin listener is, beside the port of [`LISTEN`].
+pub(crate) const ADMIN_PORT: u16 = 9091;
+
 /// The 2019 coordinator's port.
-const LISTEN: SocketAddr =
+pub(crate) const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9090);
 
 #[cfg(test)]

@@ -1,14 +1,26 @@
 //! From settings to a [`Config`]: every key, with its default and its range, and all that can be
 //! wrong with them together.
 
-use std::{sync::Arc, time::Duration};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use auth::{AllowAll, Authenticator, ClusterSecret, SharedSecret, secret};
 use coordinator_core::{Instance, Rate, Selector, Topology};
 use settings::{Effective, Problems, Settings};
 use tracing_subscriber::EnvFilter;
 
-use crate::{Config, Limits, Outbox, Timeouts, cli::Args};
+use crate::{
+    Config, Limits, Outbox, Timeouts,
+    cli::Args,
+    config::{ADMIN_PORT, LISTEN},
+};
 
 /// A configuration that can be run.
 #[derive(Debug)]
@@ -35,25 +47,14 @@ pub(crate) fn load(
     if let Some(path) = &args.config {
         settings.file(path);
     }
-    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|p| p.display().to_string());
-    settings.flag("listen", "--listen", args.listen.as_ref());
-    settings.flag("insecure", "--insecure", args.insecure.then_some(true));
-    let cluster_secret_file = path(&args.cluster_secret_file);
-    settings.flag(
-        "cluster_secret_file",
-        "--cluster-secret-file",
-        cluster_secret_file,
-    );
-    let client_secret_file = path(&args.client_secret_file);
-    settings.flag(
-        "client_secret_file",
-        "--client-secret-file",
-        client_secret_file,
-    );
+    add_flags(&mut settings, args);
 
     let insecure = settings.take("insecure", false);
     let clients = clients(&mut settings, insecure, &environment);
     let cluster_secret = cluster_secret(&mut settings, &environment);
+    let listen = settings.take("listen", LISTEN);
+    let admin_listen = settings.take("admin_listen", Some(admin_listen(listen)));
+    let admin_secret = admin_secret(&mut settings, admin_listen, &environment);
     let log_filter = log_filter(&mut settings);
     let log_format = log_format(&mut settings);
     // Stand-ins are never run: where they stand, there is a problem.
@@ -62,7 +63,9 @@ pub(crate) fn load(
         cluster_secret.unwrap_or_else(ClusterSecret::generate),
     );
     let config = Config {
-        listen: settings.take("listen", defaults.listen),
+        listen,
+        admin_listen,
+        admin_secret,
         instance: instance(&mut settings),
         selector: settings.take_choice("selector", defaults.selector, &Selector::ALL),
         topology: settings.take_choice("topology", defaults.topology, &Topology::ALL),
@@ -81,12 +84,71 @@ pub(crate) fn load(
     })
 }
 
+fn add_flags(settings: &mut Settings, args: &Args) {
+    settings.flag("listen", "--listen", args.listen.as_ref());
+    settings.flag("admin_listen", "--admin-listen", args.admin_listen.as_ref());
+    // Only when given: a switch that is not must not overrule the file.
+    settings.flag("insecure", "--insecure", args.insecure.then_some(true));
+    let files = [
+        (
+            "cluster_secret_file",
+            "--cluster-secret-file",
+            &args.cluster_secret_file,
+        ),
+        (
+            "client_secret_file",
+            "--client-secret-file",
+            &args.client_secret_file,
+        ),
+        (
+            "admin_secret_file",
+            "--admin-secret-file",
+            &args.admin_secret_file,
+        ),
+    ];
+    for (key, name, given) in files {
+        settings.flag(key, name, given.as_deref().map(Path::display));
+    }
+}
+
+/// Next to the sessions' port where that is the one of the documentation. Otherwise the system
+/// picks one: whoever chooses ports chooses this one too, if it matters.
+fn admin_listen(listen: SocketAddr) -> SocketAddr {
+    let port = if listen.port() == LISTEN.port() {
+        ADMIN_PORT
+    } else {
+        0
+    };
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn admin_secret(
+    settings: &mut Settings,
+    listen: Option<SocketAddr>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Option<SharedSecret> {
+    let file: Option<PathBuf> = settings.take_optional("admin_secret_file");
+    match secret::load(file.as_deref(), ADMIN_SECRET, environment) {
+        Ok(Some(secret)) => return Some(SharedSecret::new(&secret)),
+        Ok(None) => {
+            if let Some(addr) = listen.filter(|addr| !addr.ip().is_loopback()) {
+                settings.problem(format!(
+                    "admin_listen: others than this machine reach {addr}, so the admin API needs a \
+                     secret: set {ADMIN_SECRET} or --admin-secret-file, or listen on 127.0.0.1"
+                ));
+            }
+        }
+        Err(error) => settings.problem(format!("admin secret: {error}")),
+    }
+    None
+}
+
 fn clients(
     settings: &mut Settings,
     insecure: bool,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Option<Arc<dyn Authenticator>> {
-    let file: Option<std::path::PathBuf> = settings.take_optional("client_secret_file");
+    let file: Option<PathBuf> = settings.take_optional("client_secret_file");
     let secret = match secret::load(file.as_deref(), CLIENT_SECRET, environment) {
         Ok(secret) => secret,
         Err(error) => {
@@ -116,7 +178,7 @@ fn cluster_secret(
     settings: &mut Settings,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Option<ClusterSecret> {
-    let file: Option<std::path::PathBuf> = settings.take_optional("cluster_secret_file");
+    let file: Option<PathBuf> = settings.take_optional("cluster_secret_file");
     match ClusterSecret::load(file.as_deref(), environment) {
         Ok(Some(secret)) => Some(secret),
         Ok(None) => {
@@ -243,127 +305,5 @@ fn timeouts(settings: &mut Settings, defaults: &Timeouts) -> Timeouts {
 /// The environment variable that carries the clients' secret.
 const CLIENT_SECRET: &str = "BROKER_CLIENT_SECRET";
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECRET: &str = "0123456789abcdef";
-
-    fn load_with(args: &Args, variables: &'static [(&str, &str)]) -> Result<Loaded, Problems> {
-        load(args, |name| {
-            let found = variables.iter().find(|(variable, _)| *variable == name);
-            found.map(|(_, text)| (*text).to_string())
-        })
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_code() {
-        let variables = &[
-            ("BROKER_CLUSTER_SECRET", SECRET),
-            ("BROKER_INSECURE", "true"),
-        ];
-        let loaded = load_with(&Args::default(), variables).expect("nothing wrong");
-        let defaults = Config::new(Arc::new(AllowAll), ClusterSecret::generate());
-        assert_eq!(loaded.config.limits, defaults.limits);
-        assert_eq!(loaded.config.timeouts, defaults.timeouts);
-        assert_eq!(loaded.config.listen, defaults.listen);
-        assert_eq!(loaded.config.resume_lifetime, defaults.resume_lifetime);
-        assert!(loaded.insecure);
-        let shown = loaded.effective.to_string();
-        assert!(
-            shown.contains("listen = \"127.0.0.1:9090\"  # default\n"),
-            "{shown}"
-        );
-        assert!(
-            shown.contains("timeouts.ping_interval = \"30s\"  # default\n"),
-            "{shown}"
-        );
-        assert!(!shown.contains(SECRET), "{shown}");
-    }
-
-    #[test]
-    fn flags_stand_above_variables() {
-        let variables = &[
-            ("BROKER_CLUSTER_SECRET", SECRET),
-            ("BROKER_CLIENT_SECRET", SECRET),
-            ("BROKER_LISTEN", "127.0.0.1:1"),
-            ("BROKER_LIMITS__CLIENTS_MAX", "7"),
-            ("BROKER_INSTANCE", "63"),
-        ];
-        let args = Args {
-            listen: Some("127.0.0.1:2".into()),
-            ..Args::default()
-        };
-        let config = load_with(&args, variables).expect("nothing wrong").config;
-        assert_eq!(config.listen.port(), 2);
-        assert_eq!(config.limits.core.clients_max, 7);
-        assert_eq!(Some(config.instance), Instance::new(63));
-        assert_eq!(format!("{:?}", config.clients), "SharedSecret { .. }");
-    }
-
-    #[test]
-    fn choices_are_told_by_their_names() {
-        let variables = &[
-            ("BROKER_CLUSTER_SECRET", SECRET),
-            ("BROKER_INSECURE", "true"),
-            ("BROKER_SELECTOR", "two-choices"),
-            ("BROKER_TOPOLOGY", "star"),
-            ("BROKER_TIMEOUTS__STALE", "5s"),
-            ("BROKER_RESUME_LIFETIME", "1s"),
-        ];
-        let loaded = load_with(&Args::default(), variables).expect("nothing wrong");
-        let config = loaded.config;
-        assert_eq!(config.selector, Selector::TwoChoices);
-        assert_eq!(config.topology, Topology::Star);
-        assert_eq!(config.timeouts.stale, Duration::from_secs(5));
-        assert_eq!(config.resume_lifetime, Duration::from_secs(1));
-    }
-
-    #[test]
-    fn a_lifetime_has_its_bounds() {
-        for (text, good) in [
-            ("1s", true),
-            ("999ms", false),
-            ("8760h", true),
-            ("8761h", false),
-        ] {
-            let text = text.to_string();
-            let loaded = load(&Args::default(), move |name| match name {
-                "BROKER_CLUSTER_SECRET" => Some(SECRET.into()),
-                "BROKER_INSECURE" => Some("true".into()),
-                "BROKER_RESUME_LIFETIME" => Some(text.clone()),
-                _ => None,
-            });
-            assert_eq!(loaded.is_ok(), good);
-        }
-    }
-
-    #[test]
-    fn secrets_are_asked_for_with_what_to_do() {
-        let problems = load_with(&Args::default(), &[]).expect_err("two problems");
-        let [clients, cluster] = problems.lines() else {
-            panic!("{problems}");
-        };
-        assert!(clients.contains("--insecure") && clients.contains("--client-secret-file"));
-        assert!(cluster.contains("BROKER_CLUSTER_SECRET"));
-    }
-
-    #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
-        let variables = &[
-            ("BROKER_CLUSTER_SECRET", "short"),
-            ("BROKER_CLIENT_SECRET", SECRET),
-            ("BROKER_INSECURE", "true"),
-            ("BROKER_INSTANCE", "64"),
-            ("BROKER_SELECTOR", "astrology"),
-            ("BROKER_TOPOLOGY", "ring"),
-            ("BROKER_LOG__FORMAT", "xml"),
-            ("BROKER_LIMITS__CLIENTS_MAX", "0"),
-            ("BROKER_TIMEOUTS__IDLE", "30s"),
-            ("BROKER_TIMEOUTS__REQUEST", "10s"),
-        ];
-        let problems = load_with(&Args::default(), variables).expect_err("problems");
-        assert_eq!(problems.lines().len(), 9, "{problems}");
-        assert!(!problems.to_string().contains("\"short\""), "{problems}");
-    }
-}
+/// The environment variable that carries the admin API's secret.
+const ADMIN_SECRET: &str = "BROKER_ADMIN_SECRET";

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod admin;
 pub mod cli;
 mod config;
 mod from_settings;
@@ -41,7 +42,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use auth::{Authenticator, ByRole, Cluster, ClusterSecret};
+use auth::{Authenticator, ByRole, Cluster, ClusterSecret, SharedSecret};
 use coordinator_core::{Coordinator, Stats, alias};
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -55,6 +56,7 @@ pub use coordinator_core::{Selector, Topology};
 pub use crate::config::{Config, Limits, Outbox, Page, Timeouts};
 use crate::{
     hub::{Hub, Tokens},
+    listener::Listener,
     metrics::Metrics,
     room::Room,
 };
@@ -63,7 +65,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
-    listener: TcpListener,
+    socket: TcpListener,
+    admin: Option<(SocketAddr, TcpListener)>,
     hub: Hub,
     shared: Arc<Shared>,
 }
@@ -80,6 +83,12 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+    /// The admin API would be open to everybody.
+    #[error("the admin listener on {addr}, which others reach, needs a secret")]
+    AdminWithoutSecret {
+        /// Which address.
+        addr: SocketAddr,
+    },
     /// Two pages, or a page and an endpoint, have one path; or a path does not begin with `/`.
     #[error("page path {path:?} is not a path of its own from the root")]
     PagePath {
@@ -93,6 +102,7 @@ pub enum BindError {
 struct Shared {
     authenticator: Arc<dyn Authenticator>,
     cluster_secret: ClusterSecret,
+    admin_secret: Option<SharedSecret>,
     limits: Limits,
     timeouts: Timeouts,
     pages: Vec<Page>,
@@ -109,17 +119,17 @@ struct Shared {
 }
 
 impl Server {
-    /// Takes the address.
+    /// Takes the addresses.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         pages::check(&config.pages)?;
-        let unavailable = |source| BindError::Listen {
-            addr: config.listen,
-            source,
+        let (addr, socket) = listen(config.listen).await?;
+        let admin = match config.admin_listen {
+            Some(addr) if config.admin_secret.is_none() && !addr.ip().is_loopback() => {
+                return Err(BindError::AdminWithoutSecret { addr });
+            }
+            Some(addr) => Some(listen(addr).await?),
+            None => None,
         };
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(unavailable)?;
-        let addr = listener.local_addr().map_err(unavailable)?;
 
         let (stats_sender, stats) = watch::channel(Stats::default());
         let mut registry = Registry::default();
@@ -146,6 +156,7 @@ impl Server {
                 servers: Arc::new(servers),
             }),
             cluster_secret: config.cluster_secret,
+            admin_secret: config.admin_secret,
             room: Room::new(&config.limits),
             limits: config.limits,
             timeouts: config.timeouts,
@@ -160,7 +171,8 @@ impl Server {
         };
         Ok(Self {
             addr,
-            listener,
+            socket,
+            admin,
             hub,
             shared: Arc::new(shared),
         })
@@ -172,21 +184,45 @@ impl Server {
         self.addr
     }
 
+    /// Where health, metrics and the admin API are, if anywhere.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(addr, _)| *addr)
+    }
+
     /// Serves until `shutdown` is cancelled; then closes every session with `ShuttingDown`, and
     /// returns when all are closed or the drain timeout is over.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self {
-            listener,
+            socket,
+            admin,
             hub,
             shared,
             ..
         } = self;
-        let hub_stop = CancellationToken::new();
-        let hub_task = TaskTracker::new();
-        hub_task.spawn(hub.run(shared.stop.clone(), hub_stop.clone()));
-        hub_task.close();
+        // What serves the sessions, and whoever watches, stay until the last session is closed.
+        let late = CancellationToken::new();
+        let around = TaskTracker::new();
+        around.spawn(hub.run(shared.stop.clone(), late.clone()));
+        if let Some((_, socket)) = admin {
+            let listener = Listener {
+                socket,
+                router: admin::router(Arc::clone(&shared)),
+                requests_max: ADMIN_REQUESTS_MAX,
+                tasks: around.clone(),
+            };
+            let (shared, late) = (Arc::clone(&shared), late.clone());
+            around.spawn(async move { listener.accept(&shared, &late).await });
+        }
+        around.close();
 
-        listener::accept(listener, &shared, &shutdown).await;
+        let listener = Listener {
+            socket,
+            router: routes::router(Arc::clone(&shared)),
+            requests_max: shared.limits.requests_max,
+            tasks: shared.tasks.clone(),
+        };
+        listener.accept(&shared, &shutdown).await;
         shared.stop.cancel();
         shared.tasks.close();
         let drained = tokio::time::timeout(shared.timeouts.drain, shared.tasks.wait()).await;
@@ -195,9 +231,16 @@ impl Server {
         }
         shared.abort.cancel();
         shared.tasks.wait().await;
-        hub_stop.cancel();
-        hub_task.wait().await;
+        late.cancel();
+        around.wait().await;
     }
+}
+
+async fn listen(addr: SocketAddr) -> Result<(SocketAddr, TcpListener), BindError> {
+    let unavailable = |source| BindError::Listen { addr, source };
+    let socket = TcpListener::bind(addr).await.map_err(unavailable)?;
+    let addr = socket.local_addr().map_err(unavailable)?;
+    Ok((addr, socket))
 }
 
 /// A clock before 2026 gives 0: aliases are then unique only until the next start.
@@ -206,3 +249,6 @@ fn since_epoch() -> Duration {
     let epoch = Duration::from_secs(alias::EPOCH_UNIX_SECONDS);
     since_1970.unwrap_or_default().saturating_sub(epoch)
 }
+
+/// Requests to the admin listener at once.
+const ADMIN_REQUESTS_MAX: usize = 64;

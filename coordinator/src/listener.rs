@@ -15,39 +15,47 @@ use tokio::{
     sync::Semaphore,
     time,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service as _;
 
-use crate::{Shared, metrics::Request as Outcome, routes, session, upgrade::Remote};
+use crate::{Shared, metrics::Request as Outcome, session, upgrade::Remote};
 
-/// Accepts until `shutdown` is cancelled.
-pub(crate) async fn accept(
-    listener: TcpListener,
-    shared: &Arc<Shared>,
-    shutdown: &CancellationToken,
-) {
-    let router = routes::router(Arc::clone(shared));
-    let room = Arc::new(Semaphore::new(shared.limits.requests_max.max(1)));
-    loop {
-        // Without room, connections wait in the kernel's queue.
-        let accepted = async {
-            let permit = Arc::clone(&room).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            () = shutdown.cancelled() => return,
-            accepted = accepted => accepted,
-        };
-        match accepted {
-            Ok((stream, remote)) => {
-                let (shared, router) = (Arc::clone(shared), router.clone());
-                shared.tasks.clone().spawn(async move {
-                    let request = serve(&shared, router, stream, remote);
-                    session::unless(&shared.abort, request).await;
-                    drop(permit);
-                });
+/// A listener: what it serves, and to how many at once.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) router: Router,
+    pub(crate) requests_max: usize,
+    /// Where its connections are tasks.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Listener {
+    /// Accepts until `shutdown` is cancelled.
+    pub(crate) async fn accept(self, shared: &Arc<Shared>, shutdown: &CancellationToken) {
+        let room = Arc::new(Semaphore::new(self.requests_max.max(1)));
+        loop {
+            // Without room, connections wait in the kernel's queue.
+            let accepted = async {
+                let permit = Arc::clone(&room).acquire_owned().await;
+                (permit, self.socket.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = accepted => accepted,
+            };
+            match accepted {
+                Ok((stream, remote)) => {
+                    let (shared, shutdown) = (Arc::clone(shared), shutdown.clone());
+                    let router = self.router.clone();
+                    self.tasks.spawn(async move {
+                        let request = serve(&shared, &shutdown, router, stream, remote);
+                        session::unless(&shared.abort, request).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => recover(shared, &error).await,
             }
-            Err(error) => recover(shared, &error).await,
         }
     }
 }
@@ -66,7 +74,13 @@ async fn recover(shared: &Shared, error: &io::Error) {
 }
 
 /// One request; when it is an upgrade, axum's task goes on with the session.
-async fn serve(shared: &Shared, router: Router, stream: TcpStream, remote: SocketAddr) {
+async fn serve(
+    shared: &Shared,
+    shutdown: &CancellationToken,
+    router: Router,
+    stream: TcpStream,
+    remote: SocketAddr,
+) {
     // Signals are small, and each is waited for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot turn off Nagle's algorithm");
@@ -86,7 +100,7 @@ async fn serve(shared: &Shared, router: Router, stream: TcpStream, remote: Socke
         let mut connection = pin!(connection);
         tokio::select! {
             end = connection.as_mut() => end,
-            () = shared.stop.cancelled() => {
+            () = shutdown.cancelled() => {
                 // One that has asked for nothing yet ends; an answer that is on its way arrives.
                 connection.as_mut().graceful_shutdown();
                 connection.await

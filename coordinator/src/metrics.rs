@@ -15,6 +15,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use proto::Reason;
 use tokio::sync::watch;
 
 use self::labels::{By, ByEnd, ByRole, by};
@@ -26,6 +27,7 @@ pub(crate) struct Metrics {
     opened: Family<ByRole, Counter>,
     closed: Family<ByEnd, Counter>,
     refused: Family<By<Refused>, Counter>,
+    admin_refused: Family<By<Refused>, Counter>,
     dropped: Family<By<Dropped>, Counter>,
     requests: Family<By<Request>, Counter>,
     accept_failures: Counter,
@@ -48,6 +50,11 @@ impl Metrics {
             "refusals",
             "Requests for a session that were refused, by reason",
             metrics.refused.clone(),
+        );
+        registry.register(
+            "admin_refusals",
+            "Requests to the admin API that were refused, by reason",
+            metrics.admin_refused.clone(),
         );
         registry.register(
             "frames_dropped",
@@ -86,6 +93,11 @@ impl Metrics {
 
     pub(crate) fn refused(&self, reason: Refused) {
         self.refused.get_or_create(&by(reason)).inc();
+    }
+
+    pub(crate) fn admin_refused(&self, reason: Reason) {
+        let reason = Refused::For(reason);
+        self.admin_refused.get_or_create(&by(reason)).inc();
     }
 
     pub(crate) fn dropped(&self, reason: Dropped) {

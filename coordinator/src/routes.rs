@@ -1,26 +1,29 @@
-//! Which path is served by what.
+//! Which path of the public listener is served by what.
 
 use std::sync::Arc;
 
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
+    http::StatusCode,
     routing::{any, get},
 };
 
 use crate::{Shared, pages, upgrade};
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    let endpoints = Router::new()
+    let endpoints = health()
         .route(CONNECT, any(upgrade::connect))
-        .route(DISCOVER, any(upgrade::discover))
-        .route(HEALTHZ, get(healthz))
-        .route(READYZ, get(readyz))
-        .route(METRICS, get(metrics));
+        .route(DISCOVER, any(upgrade::discover));
     let router = shared.pages.iter().cloned().fold(endpoints, pages::route);
     router.with_state(shared)
+}
+
+/// For whoever distributes the load, and for whoever restarts what has died: on both listeners.
+pub(crate) fn health() -> Router<Arc<Shared>> {
+    Router::new()
+        .route(HEALTHZ, get(healthz))
+        .route(READYZ, get(readyz))
 }
 
 /// The process is alive.
@@ -41,23 +44,10 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str)
     (StatusCode::OK, "ready\n")
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &shared.registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "metrics cannot be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
-}
-
 /// Paths that pages cannot have.
-pub(crate) const ENDPOINTS: [&str; 5] = [CONNECT, DISCOVER, HEALTHZ, READYZ, METRICS];
+pub(crate) const ENDPOINTS: [&str; 4] = [CONNECT, DISCOVER, HEALTHZ, READYZ];
 
 const CONNECT: &str = "/connect";
 const DISCOVER: &str = "/discover";
 const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
-const METRICS: &str = "/metrics";
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -31,7 +31,8 @@ pub(crate) fn offers_ours(headers: &HeaderMap) -> bool {
     subprotocols(headers).any(|entry| entry == SUBPROTOCOL)
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
+/// What stands in `Authorization: Bearer`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme

@@ -52,11 +52,14 @@ mod tests {
     fn it_says_where_it_is_and_ends_when_asked() {
         for name in ["-TERM", "-INT"] {
             let (mut child, line) = start();
-            let addr = line.strip_prefix("coordinator ready: ws://").expect(&line);
-            assert!(
-                addr.starts_with("127.0.0.1:") && !addr.ends_with(":0\n"),
-                "{line}"
-            );
+            let addrs = line.strip_prefix("coordinator ready: ws://").expect(&line);
+            let (addr, admin) = addrs.trim().split_once(" admin=http://").expect(&line);
+            for addr in [addr, admin] {
+                assert!(
+                    addr.starts_with("127.0.0.1:") && !addr.ends_with(":0"),
+                    "{line}"
+                );
+            }
             signal(&child, name);
             let status = child.wait().expect("its end");
             assert_eq!(status.code(), Some(0), "{name}");
@@ -70,7 +73,13 @@ mod tests {
 
     #[test]
     fn a_second_signal_ends_it_at_once() {
-        let mut command = command(&["--listen", "127.0.0.1:0", "--insecure"]);
+        let mut command = command(&[
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "none",
+            "--insecure",
+        ]);
         command.env("BROKER_CLUSTER_SECRET", SECRET);
         // Without the second signal, the test would wait as long.
         command.env("BROKER_TIMEOUTS__CLOSE", "1h");
@@ -100,6 +109,15 @@ mod tests {
         assert_eq!((code, stdout.as_str()), (64, ""));
         assert!(stderr.contains("BROKER_CLUSTER_SECRET"), "{stderr}");
         assert!(stderr.contains("--insecure"), "{stderr}");
+    }
+
+    #[test]
+    fn an_open_admin_listener_is_a_wrong_configuration() {
+        let mut open = command(&["--insecure", "--admin-listen", "0.0.0.0:0"]);
+        open.env("BROKER_CLUSTER_SECRET", SECRET);
+        let (code, stdout, stderr) = output(open);
+        assert_eq!((code, stdout.as_str()), (64, ""));
+        assert!(stderr.contains("BROKER_ADMIN_SECRET"), "{stderr}");
     }
 
     #[test]

@@ -250,6 +250,7 @@ async fn what_the_server_has_not_confirmed_is_not_published() -> Result<()> {
     let ready = coordinator.line().await?;
     let url = ready
         .strip_prefix("coordinator ready: ")
+        .and_then(|addresses| addresses.split(' ').next())
         .context(ready.clone())?;
     let args = [
         "commserver",

@@ -33,7 +33,7 @@ async fn metrics_are_openmetrics() {
     drop(client);
     let ended = "coordinator_sessions_closed_total{role=\"Client\",reason=\"PeerGone\"} 1\n";
     running.metric(ended).await;
-    let text = running.get("/metrics").await;
+    let text = running.admin("/metrics").await;
     assert!(
         text.contains("content-type: application/openmetrics-text"),
         "{text}"
@@ -94,7 +94,7 @@ async fn what_cannot_be_served_is_said_at_once() {
     assert!(taken.to_string().starts_with(&expected), "{taken}");
 
     config.pages = vec![Page {
-        path: "/metrics".into(),
+        path: "/readyz".into(),
         content_type: String::new(),
         body: bytes::Bytes::new(),
     }];

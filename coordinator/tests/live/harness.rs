@@ -24,6 +24,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
+    pub(crate) admin: SocketAddr,
     pub(crate) secret: ClusterSecret,
     pub(crate) shutdown: CancellationToken,
     task: JoinSet<()>,
@@ -38,17 +39,20 @@ impl Running {
         let secret = ClusterSecret::generate();
         let mut config = Config::new(Arc::new(AllowAll), secret.clone());
         config.listen.set_port(0);
+        config.admin_listen = Some(config.listen);
         // Most tests end with sockets that nobody reads any more.
         config.timeouts.close = Duration::from_millis(100);
         change(&mut config);
         let secret = config.cluster_secret.clone();
         let server = Server::bind(config).await.expect("a free port");
         let addr = server.addr();
+        let admin = server.admin_addr().expect("an admin listener");
         let shutdown = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(server.run(shutdown.clone()));
         Self {
             addr,
+            admin,
             secret,
             shutdown,
             task,
@@ -95,39 +99,27 @@ impl Running {
 
     /// The response to a plain GET, as text: status line, headers, body.
     pub(crate) async fn get(&self, path: &str) -> String {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        self.raw(request.as_bytes()).await
+        get(self.addr, path).await
+    }
+
+    /// The same from the admin listener.
+    pub(crate) async fn admin(&self, path: &str) -> String {
+        get(self.admin, path).await
     }
 
     /// Everything that comes back for `bytes` on a TCP connection.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
-        let mut stream = TcpStream::connect(self.addr).await.expect("it listens");
-        stream.write_all(bytes).await.expect("it reads");
-        let mut response = Vec::new();
-        let read = timeout(DEADLINE, stream.read_to_end(&mut response)).await;
-        read.expect("in time").expect("it answers");
-        String::from_utf8_lossy(&response).into_owned()
+        raw(self.addr, bytes).await
     }
 
-    /// Waits until `/metrics` has this line.
+    /// Waits until the metrics have this line.
     pub(crate) async fn metric(&self, line: &str) {
-        self.page("/metrics", line).await;
+        page(self.admin, "/metrics", line).await;
     }
 
     /// Waits until the response to a GET holds `text`.
     pub(crate) async fn page(&self, path: &str, text: &str) {
-        let mut last = String::new();
-        let found = timeout(DEADLINE, async {
-            loop {
-                last = self.get(path).await;
-                if last.contains(text) {
-                    return;
-                }
-                tokio::task::yield_now().await;
-            }
-        });
-        let found = found.await;
-        assert!(found.is_ok(), "no {text:?} in {path}: {last}");
+        page(self.addr, path, text).await;
     }
 
     /// Asks it to end, and waits until it has.
@@ -139,6 +131,36 @@ impl Running {
             .expect("one task")
             .expect("no panic");
     }
+}
+
+async fn get(addr: SocketAddr, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    raw(addr, request.as_bytes()).await
+}
+
+/// Everything that comes back for `bytes` on a TCP connection.
+pub(crate) async fn raw(addr: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(addr).await.expect("it listens");
+    stream.write_all(bytes).await.expect("it reads");
+    let mut response = Vec::new();
+    let read = timeout(DEADLINE, stream.read_to_end(&mut response)).await;
+    read.expect("in time").expect("it answers");
+    String::from_utf8_lossy(&response).into_owned()
+}
+
+async fn page(addr: SocketAddr, path: &str, text: &str) {
+    let mut last = String::new();
+    let found = timeout(DEADLINE, async {
+        loop {
+            last = get(addr, path).await;
+            if last.contains(text) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let found = found.await;
+    assert!(found.is_ok(), "no {text:?} in {path}: {last}");
 }
 
 pub(crate) struct Socket(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
