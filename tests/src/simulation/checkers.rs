@@ -19,6 +19,7 @@ use proto::{Lane, Message as _, MessageType, WelcomeMessage, peek};
 use super::{
     clock::At,
     node::{EngineKey, Life, Node},
+    plan::Plan,
     publication::PublicationId,
 };
 use attachments::Attachment;
@@ -42,14 +43,15 @@ pub enum Check {
     AtMostOnce,
     /// On the reliable lane, what a publisher sends by one peer comes to a peer in this order.
     Order,
-    /// Nothing crosses more than one link.
-    OneHop,
+    /// Nothing crosses more than one link, or in a star more than the two to the hub and from it.
+    Hops,
     /// Who is not let in neither sends nor receives.
     Authentication,
     /// Alias, identity, role, topic and body are the publisher's.
     Truth,
-    /// After everything is healed, every pair of servers has one link, and no more.
-    FullMesh,
+    /// After everything is healed, every pair of servers that is to be linked has one link, and no
+    /// more; no other pair has any.
+    Links,
     /// After everything is healed, everybody is connected, and a probe reaches everybody.
     Liveness,
     /// After everybody has left, nothing is left of them.
@@ -83,6 +85,8 @@ impl fmt::Display for Violation {
 pub(super) struct Checkers {
     /// Longer than anything takes from one side of the cluster to the other while no path is cut.
     travel_max: Duration,
+    /// The server that is the hub of a star.
+    hub: Option<usize>,
     /// There are no faults in this run, but for those of signalling.
     quiet: bool,
     publications: BTreeMap<PublicationId, Publication>,
@@ -136,10 +140,11 @@ struct Publication {
 }
 
 impl Checkers {
-    pub(super) fn new(travel_max: Duration, quiet: bool) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         Self {
-            travel_max,
-            quiet,
+            travel_max: plan.travel_max(),
+            hub: plan.hub(),
+            quiet: plan.is_quiet(),
             publications: BTreeMap::new(),
             attachments: BTreeMap::new(),
             links: Links::default(),

@@ -46,6 +46,7 @@ impl World {
             started: Duration::from_secs(1_000 + self.net.now().as_secs() + u64::from(host.run)),
             seed: self.plan.seed ^ u64::from(host.run),
             selector: self.plan.selector,
+            topology: self.plan.topology,
             ..Config::default()
         }));
         self.net.say(Node::Coordinator, "starts");
@@ -70,6 +71,9 @@ impl World {
     pub(super) fn take_dial(&mut self, socket: SocketKey) {
         let life = self.net.sockets[socket.0].life;
         let (role, index) = match life.node {
+            Node::Server(index) if self.plan.hub() == Some(index) => {
+                (Role::CommunicationServerHub, index)
+            }
             Node::Server(index) => (Role::CommunicationServer, index),
             Node::Member(index) => (Role::Client, index),
             Node::Coordinator => return,

@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use commserver_core::Drain;
-use coordinator_core::Selector;
+use coordinator_core::{Selector, Topology};
 
 use super::{clock::At, dice::Dice, sabotage::Sabotage};
 
@@ -98,6 +98,8 @@ impl Mischief {
 pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) servers: usize,
+    /// How they are linked. In a star the first of them is the hub.
+    pub(super) topology: Topology,
     /// Clients that are honest: a session each.
     pub(super) sessions: usize,
     /// Those that are not.
@@ -138,18 +140,22 @@ impl Plan {
         };
         let kinds = kinds.iter().copied();
         let faults: BTreeSet<Fault> = kinds.filter(|_| dice.percent(45)).collect();
+        // By dice of its own: the other choices of a seed stay what they were.
+        let star = servers > 1 && Dice::new(seed, "topology").percent(35);
+        let topology = if star { Topology::Star } else { Topology::Mesh };
         // Just enough for everybody, when nobody is counted twice.
         let members = sessions + mischiefs.len();
-        let peers_max = members.div_ceil(servers) + 1 + dice.below(2);
+        let taking = servers - usize::from(star);
+        let peers_max = members.div_ceil(taking) + 1 + dice.below(2);
         let peers_max = dice.percent(20).then_some(peers_max);
         let subscriptions_max = dice.percent(15).then(|| 2 + dice.below(4));
         let loss = [1, 5, 20, 50][dice.below(4)];
-        // By dice of its own: the other choices of a seed stay what they were.
         let (_, selector) = Selector::ALL[Dice::new(seed, "selector").below(Selector::ALL.len())];
         Self {
             selector,
             seed,
             servers,
+            topology,
             sessions,
             mischiefs,
             topics: 1 + dice.below(6),
@@ -180,14 +186,26 @@ impl Plan {
     }
 
     /// Longer than anything takes from one side of the cluster to the other while no path is cut:
-    /// three hops, the unreliable lane's twice as long, and a window for announcements.
+    /// three hops, or four through a hub, the unreliable lane's twice as long, and a window for
+    /// announcements on each server.
     pub(super) fn travel_max(&self) -> Duration {
         let slow = if self.has(Fault::PathSlow) {
             SLOW_MAX
         } else {
             Duration::ZERO
         };
-        (self.delay_max * 3 / 2 + slow) * 6 + Duration::from_millis(100)
+        let hops = if self.hub().is_some() { 4 } else { 3 };
+        (self.delay_max * 3 / 2 + slow) * hops * 2 + Duration::from_millis(100)
+    }
+
+    /// The server that is the hub of a star.
+    pub(super) fn hub(&self) -> Option<usize> {
+        (self.topology == Topology::Star).then_some(0)
+    }
+
+    /// Whether two servers are to be linked.
+    pub(super) fn links(&self, a: usize, b: usize) -> bool {
+        self.hub().is_none_or(|hub| (a == hub) != (b == hub))
     }
 
     pub(super) fn members(&self) -> usize {

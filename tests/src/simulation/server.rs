@@ -70,6 +70,7 @@ impl World {
         if let Some(subscriptions_max) = self.plan.subscriptions_max {
             config.limits.subscriptions_max = subscriptions_max;
         }
+        config.hub = self.plan.hub() == Some(index);
         config.drain = self.plan.drain;
         host.core = Some(Broker::new(now, config));
         let life = host.life();

@@ -114,7 +114,7 @@ impl Checkers {
         self.require(first, Check::AtMostOnce, || {
             format!("client{member} got {id} twice")
         });
-        self.require(routed, Check::OneHop, || {
+        self.require(routed, Check::Hops, || {
             format!("client{member} on server{server} got {id}, which was never sent there")
         });
         if lane == Lane::Reliable {

@@ -21,8 +21,8 @@ pub(super) struct Expectation {
     server: usize,
     /// Of its subscription.
     change: u64,
-    /// Of the link.
-    link_changes: Option<u64>,
+    /// Of the links on the way.
+    link_changes: Option<[u64; 2]>,
 }
 
 /// What became of an expectation.
@@ -144,11 +144,15 @@ impl Checkers {
             let link_changes = if theirs == server {
                 None
             } else {
-                let (a, b) = (Node::Server(server), Node::Server(theirs));
-                if !self.is_quiet(now, a, b, self.travel_max) {
-                    return None;
+                let [(a, b), (c, d)] = self.link_hops(server, theirs);
+                for (from, to) in [(a, b), (c, d)] {
+                    let (from, to) = (Node::Server(from), Node::Server(to));
+                    if !self.is_quiet(now, from, to, self.travel_max) {
+                        return None;
+                    }
                 }
-                Some(self.links.settled(before, server, theirs)?)
+                let settled = |a, b| self.links.settled(before, a, b);
+                Some([settled(a, b)?, settled(c, d)?])
             };
             Some(Expectation {
                 engine,
@@ -179,8 +183,9 @@ impl Checkers {
                     .subscriptions
                     .stands(&publication.topic, expected.change)
             });
+        let links = self.link_hops(publication.server, expected.server);
         let linked = expected.link_changes.is_none_or(|changes| {
-            self.links.state(publication.server, expected.server).1 == changes
+            links.map(|(from, to)| self.links.state(from, to).1) == changes
         });
         if publication.arrived.contains(&expected.engine) && (told || !subscribed) {
             return Outcome::Met;
@@ -188,17 +193,13 @@ impl Checkers {
         if !stands(publication.engine) || !stands(expected.engine) || !subscribed || !linked {
             return Outcome::Void;
         }
-        let hops = [
-            (
-                Node::Member(publication.member),
-                Node::Server(publication.server),
-            ),
-            (
-                Node::Server(publication.server),
-                Node::Server(expected.server),
-            ),
-            (Node::Server(expected.server), Node::Member(expected.member)),
-        ];
+        let servers = links.map(|(from, to)| (Node::Server(from), Node::Server(to)));
+        let publishing = (
+            Node::Member(publication.member),
+            Node::Server(publication.server),
+        );
+        let delivering = (Node::Server(expected.server), Node::Member(expected.member));
+        let hops = [publishing, servers[0], servers[1], delivering];
         let quiet = hops
             .iter()
             .all(|&(a, b)| self.is_quiet(now, a, b, self.travel_max));
@@ -206,6 +207,15 @@ impl Checkers {
             Outcome::Missed
         } else {
             Outcome::Early
+        }
+    }
+
+    /// Between which servers something passes on its way from one to another: through the hub, if
+    /// there is one. Where that is one link, it is named twice.
+    fn link_hops(&self, from: usize, to: usize) -> [(usize, usize); 2] {
+        match self.hub {
+            Some(hub) if from != hub && to != hub && from != to => [(from, hub), (hub, to)],
+            _ => [(from, to); 2],
         }
     }
 }

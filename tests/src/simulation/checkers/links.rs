@@ -89,9 +89,17 @@ impl Checkers {
             );
         };
         let publishers_server = publication.server;
+        // From where it was published, or from the hub that got it from there.
+        let through_hub = self.hub == Some(from) && publication.linked.contains(&from);
+        let on_its_way = publishers_server != to && (publishers_server == from || through_hub);
+        let hops_before = u32::from(publishers_server != from);
         let first = publication.linked.insert(to);
-        self.require(publishers_server == from && packet.hops <= 1, Check::OneHop, || {
-            format!("{id} crossed a link to server{publishers_server}, and from server{from} to server{to}")
+        self.require(on_its_way && packet.hops == hops_before, Check::Hops, || {
+            let hops = packet.hops;
+            format!(
+                "{id} of server{publishers_server} crossed the link from server{from} to \
+                 server{to}, {hops} hops before"
+            )
         });
         self.require(first, Check::AtMostOnce, || {
             format!("{id} crossed the link from server{from} to server{to} twice")
