@@ -1,8 +1,8 @@
 //! The simulation's seeds, and the proofs that its checkers see what they are there for.
 //!
-//! `SEED=7 cargo test -p tests --test simulation replay -- --nocapture` runs one seed, with
-//! `TRACE=1000` so many events before a failure;
-//! `SEEDS=10000` makes `seeds` run so many, `FIRST_SEED=1000` from there on.
+//! `cargo xtask sim --seed 7` runs one seed, with `--trace 1000` so many events before a failure;
+//! `cargo xtask sim --seeds 10000 --from 1000` runs so many, from there on. It sets the variables
+//! that are read here.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use std::{
 use tests::simulation::{self, Check, Fault, Report, Sabotage};
 
 /// In the everyday run.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 500;
 
 #[test]
 fn seeds() {
@@ -44,26 +44,36 @@ fn seeds() {
     if reports.len() < usize::try_from(SEEDS).unwrap_or(usize::MAX) {
         return;
     }
-    // Green must mean something: each kind of run has to have put the checkers to work.
+    check_that_green_means_something(&reports, &reached);
+}
+
+/// Each kind of run has to have put the checkers to work, and each kind of fault has struck.
+fn check_that_green_means_something(reports: &[Report], reached: &BTreeMap<&String, u64>) {
+    let judged = |among: &dyn Fn(&Report) -> bool| -> u64 {
+        let among = reports.iter().filter(|report| among(report));
+        among.map(|report| report.counts.judged).sum()
+    };
+    let times = |name: &str| reached.get(&name.to_owned()).copied().unwrap_or(0);
     for fault in Fault::ALL {
-        let with = reports
-            .iter()
-            .filter(|report| report.faults.contains(fault));
-        let judged: u64 = with.map(|report| report.counts.judged).sum();
         assert!(
-            judged > 100,
+            judged(&|report| report.faults.contains(fault)) > 100,
             "{fault:?} in no run where anything had to arrive"
         );
+        let always = matches!(fault, Fault::Loss | Fault::SlowVerdicts);
+        let struck = times(&format!("times {fault:?}"));
+        assert!(always || struck > 10, "{fault:?} struck {struck} times");
     }
-    for name in ["session moves", "session misses a token"] {
-        let times = reached.get(&name.to_owned()).copied().unwrap_or(0);
-        assert!(times > 10, "no {name:?} to speak of: {times}");
+    for name in [
+        "session moves",
+        "session misses a token",
+        "times a step is cut short",
+    ] {
+        assert!(times(name) > 10, "no {name:?} to speak of: {}", times(name));
     }
-    let quiet = reports.iter().filter(|report| report.faults.is_empty());
-    assert!(
-        quiet.map(|report| report.counts.judged).sum::<u64>() > 1_000,
-        "too little in quiet"
-    );
+    let quiet = judged(&|report| report.faults.is_empty());
+    assert!(quiet > 1_000, "too little in quiet: {quiet}");
+    let star = judged(&|report| report.star);
+    assert!(star > 1_000, "too little in a star: {star}");
 }
 
 #[test]
@@ -152,6 +162,8 @@ fn checkers_see_what_does_not_heal() {
     catches(Sabotage::ForgetAliases, false, Check::AliasKept, &[]);
     catches(Sabotage::StayAway, false, Check::Liveness, &[]);
     catches(Sabotage::ForgetToForget, true, Check::NothingLeft, &[]);
+    catches(Sabotage::KeepPacket, true, Check::Queues, &[]);
+    catches(Sabotage::Hoard, true, Check::Bounds, &[]);
 }
 
 #[test]

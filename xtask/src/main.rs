@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod codegen;
 mod command;
+mod sim;
 mod test;
 mod tidy;
 
@@ -37,6 +38,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Simulates the cluster from many seeds, or from one again; see docs/TESTING.md.
+    Sim {
+        /// --seeds N [--from S], or --seed S [--trace EVENTS].
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Checks the house rules that no compiler knows.
     Tidy,
 }
@@ -48,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Task::Codegen { check: false } => codegen::write(),
         Task::Codegen { check: true } => codegen::check(),
         Task::Bench { args } => bench::run(&args),
+        Task::Sim { args } => sim::run(&args),
         Task::Tidy => tidy::run(),
     }
 }

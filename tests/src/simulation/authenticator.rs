@@ -8,7 +8,7 @@ use super::{
     credentials::{self, Fingerprints, Side as Prover},
     event::Event,
     node::{EngineKey, Life},
-    plan::{Fault, WORK_ENDS},
+    plan::Fault,
     sabotage::Sabotage,
     world::World,
 };
@@ -31,8 +31,7 @@ impl World {
         let Some(&engine) = host.engines.get(&peer) else {
             return;
         };
-        let now = self.net.now();
-        let slow = self.plan.has(Fault::SlowVerdicts) && now < WORK_ENDS;
+        let slow = self.plan.has(Fault::SlowVerdicts) && !self.is_work_over();
         let slowest = match self.net.dice.below(10) {
             0..3 if slow => 15_000,
             0 => 1_000,

@@ -54,6 +54,10 @@ pub enum Check {
     Links,
     /// After everything is healed, everybody is connected, and a probe reaches everybody.
     Liveness,
+    /// When the probes have arrived, no queue holds anything.
+    Queues,
+    /// Nothing grows beyond its limit.
+    Bounds,
     /// After everybody has left, nothing is left of them.
     NothingLeft,
     /// Sessions and servers keep their alias for life, whatever becomes of their sockets and of the

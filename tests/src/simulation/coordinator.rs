@@ -41,6 +41,7 @@ impl World {
         host.run += 1;
         host.sessions.clear();
         host.wake = None;
+        self.net.thaw(Node::Coordinator);
         host.core = Some(Coordinator::new(Config {
             // Later than at any start before: no two are within a second in a run.
             started: Duration::from_secs(1_000 + self.net.now().as_secs() + u64::from(host.run)),
@@ -78,7 +79,8 @@ impl World {
             Node::Member(index) => (Role::Client, index),
             Node::Coordinator => return,
         };
-        let cut = self.net.is_cut(life.node, Node::Coordinator);
+        let (us, them) = (life.node, Node::Coordinator);
+        let cut = self.net.is_cut(us, them) || self.net.is_cut(them, us);
         let host = &mut self.coordinator;
         let Some(core) = host.core.as_mut().filter(|_| !cut) else {
             // Refused at once, or after a while of silence.
@@ -105,7 +107,7 @@ impl World {
             resume: token.and_then(|token| credentials::resumed(token, life.node)),
             region: Region::parse(["north", "south"][index % 2]),
         };
-        core.handle_input(self.net.clock.instant(), opened);
+        core.handle_input(self.net.instant(Node::Coordinator), opened);
         self.net.accept(socket, run);
         self.pump_coordinator();
     }
@@ -128,17 +130,21 @@ impl World {
                 Input::SessionClosed { session }
             }
         };
-        core.handle_input(self.net.clock.instant(), input);
+        core.handle_input(self.net.instant(Node::Coordinator), input);
         self.pump_coordinator();
     }
 
     pub(super) fn wake_coordinator(&mut self, life: Life) {
-        if self.coordinator.life() != life || self.coordinator.wake != Some(self.net.now()) {
-            return;
+        let due = self.coordinator.wake.is_some_and(|at| at <= self.net.now());
+        if self.coordinator.life() == life && due {
+            self.tick_coordinator();
         }
+    }
+
+    pub(super) fn tick_coordinator(&mut self) {
         self.coordinator.wake = None;
         if let Some(core) = &mut self.coordinator.core {
-            core.handle_input(self.net.clock.instant(), Input::Tick);
+            core.handle_input(self.net.instant(Node::Coordinator), Input::Tick);
             self.pump_coordinator();
         }
     }
@@ -160,9 +166,15 @@ impl World {
 
     fn pump_coordinator(&mut self) {
         let life = self.coordinator.life();
-        let host = &mut self.coordinator;
-        let Some(core) = &mut host.core else { return };
-        while let Some(output) = core.poll_output() {
+        loop {
+            let core = self.coordinator.core.as_mut();
+            let Some(output) = core.and_then(Coordinator::poll_output) else {
+                break;
+            };
+            if self.dies_midway(Node::Coordinator) {
+                return;
+            }
+            let host = &mut self.coordinator;
             match output {
                 Output::Welcome {
                     session,
@@ -175,6 +187,9 @@ impl World {
                     let node = self.net.sockets[socket.0].life.node;
                     let token = resume.map(|resume| credentials::resume_token(resume, node));
                     welcome.resume_token = token.unwrap_or_default();
+                    if let Node::Member(index) = node {
+                        self.members[index].resume = welcome.resume_token.clone();
+                    }
                     self.net.sockets[socket.0].alias = Some(welcome.alias);
                     let bytes = welcome.encode_to_vec().into();
                     self.net.send_signal(socket, Side::Coordinator, bytes);
@@ -192,8 +207,12 @@ impl World {
                 }
             }
         }
+        let host = &mut self.coordinator;
+        let Some(core) = &host.core else { return };
         core.check_invariants();
-        let next = core.next_deadline().map(|at| self.net.clock.at(at));
+        let next = core
+            .next_deadline()
+            .map(|at| self.net.at(Node::Coordinator, at));
         if let Some(at) = next.filter(|_| next != host.wake) {
             self.net
                 .queue

@@ -248,27 +248,6 @@ impl Network {
         Some(self.engines[remote.0].life.node)
     }
 
-    /// Nothing gets through between two nodes from now on.
-    pub(super) fn cut_path(&mut self, a: Node, b: Node) {
-        self.set_cut(a, b, true);
-        for key in self.engines_between(a, b) {
-            self.deafen(key);
-        }
-    }
-
-    /// Everything gets through again.
-    pub(super) fn heal_path(&mut self, a: Node, b: Node) {
-        self.set_cut(a, b, false);
-        for key in self.engines_between(a, b) {
-            let remote = self.engines[key.0].remote;
-            if remote.is_some_and(|remote| !self.engines[remote.0].closed) {
-                self.engines[key.0].deaf_since = None;
-            }
-            let wait = self.delay(a, b);
-            self.after(wait, Event::Engine(key, Step::Flush));
-        }
-    }
-
     /// Joined and not closed.
     pub(super) fn engines_between(&self, a: Node, b: Node) -> Vec<EngineKey> {
         let joined = |key: &EngineKey| {
@@ -301,7 +280,8 @@ impl Network {
         if !wanted || self.engines[key.0].remote.is_some() {
             return;
         }
-        if self.is_cut(us, them) {
+        let cut = self.is_cut(us, them) || self.is_cut(them, us);
+        if cut || self.is_frozen(them) {
             let wait = self.dice.millis(100, 1_000);
             self.after(wait, Event::Engine(key, Step::Join(dialer)));
             return;
@@ -333,11 +313,24 @@ impl Network {
     pub(super) fn is_path_cut(&self, key: EngineKey) -> bool {
         let node = self.engines[key.0].life.node;
         self.remote_node(key)
-            .is_some_and(|remote| self.is_cut(node, remote))
+            .is_some_and(|remote| self.is_cut(remote, node))
+    }
+
+    /// Whether what arrives at an engine waits: it cannot get through, or nobody reads it.
+    pub(super) fn is_stalled(&self, key: EngineKey) -> bool {
+        self.is_path_cut(key) || !self.is_reading(self.engines[key.0].life.node)
+    }
+
+    /// What the other side sends can be heard again, if it is there.
+    pub(super) fn hear_again(&mut self, key: EngineKey) {
+        let remote = self.engines[key.0].remote;
+        if remote.is_some_and(|remote| !self.engines[remote.0].closed) && !self.is_path_cut(key) {
+            self.engines[key.0].deaf_since = None;
+        }
     }
 
     /// It hears nothing more: unless that changes, it is closed after a while.
-    fn deafen(&mut self, key: EngineKey) {
+    pub(super) fn deafen(&mut self, key: EngineKey) {
         let now = self.now();
         let engine = &mut self.engines[key.0];
         if engine.closed || engine.deaf_since.is_some() {

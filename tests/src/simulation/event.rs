@@ -25,8 +25,10 @@ pub(super) enum Event {
     Join(usize),
     /// Some client does something.
     Work,
-    /// Something breaks.
+    /// Something breaks, whatever the dice say.
     Break,
+    /// This breaks.
+    Strike(super::plan::Fault),
     /// Something is whole again.
     Mend(faults::Mend),
     /// It is time to say whether a publication reached everybody.

@@ -1,15 +1,21 @@
 //! What breaks, and how it is mended. Each run has a subset of the kinds (see `plan`).
 
+mod crashes;
+mod partitions;
+mod pauses;
+
 use std::time::Duration;
 
 use super::{
     engines::Step,
     event::Event,
     node::{EngineKey, Node},
-    plan::{Fault, SLOW_MAX, WORK_BEGINS, WORK_ENDS},
+    plan::{Fault, SLOW_MAX, WORK_BEGINS},
     sockets::Side,
     world::World,
 };
+
+pub(super) use crashes::Fuses;
 
 /// What is to be mended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,44 +25,69 @@ pub(super) enum Mend {
     /// A server that shuts down has said its farewells.
     Shutdown(usize),
     Cut(Node, Node),
+    Clog(Node, Node),
     Slow(Node, Node),
+    /// A program goes on that stood still.
+    Freeze(Node),
+    /// A client reads again.
+    Reader(usize),
+    /// Servers have waited long enough for a client that does not read.
+    Patience(usize),
 }
 
 impl World {
     pub(super) fn plan_faults(&mut self) {
         let at = WORK_BEGINS + self.faults.millis(1_000, 4_000);
         self.net.queue.push(at, Event::Break);
-        self.net.queue.push(WORK_ENDS, Event::Heal);
+        if self.plan.has(Fault::CoordinatorAway) {
+            let at = WORK_BEGINS + self.faults.millis(4_000, 12_000);
+            self.net
+                .queue
+                .push(at, Event::Strike(Fault::CoordinatorAway));
+        }
+        self.net.queue.push(self.plan.work_ends(), Event::Heal);
     }
 
     /// Something breaks, and after a while something else does.
     pub(super) fn break_something(&mut self) {
-        if self.net.now() >= WORK_ENDS {
+        if self.is_work_over() {
             return;
         }
-        let kinds: Vec<Fault> = self.plan.faults.iter().copied().collect();
+        let kinds = self.plan.faults.iter().copied();
+        // That one strikes once: see `plan_faults`.
+        let kinds: Vec<Fault> = kinds
+            .filter(|&kind| kind != Fault::CoordinatorAway)
+            .collect();
         if let Some(fault) = self.faults.pick(&kinds) {
             self.inflict(fault);
         }
-        let wait = self.faults.millis(300, 4_000);
+        let longest = if self.is_hour_passing() {
+            300_000
+        } else {
+            4_000
+        };
+        let wait = self.faults.millis(300, longest);
         self.net.after(wait, Event::Break);
     }
 
     pub(super) fn mend(&mut self, what: Mend) {
         match what {
-            Mend::Coordinator if self.coordinator.core.is_none() => self.start_coordinator(),
+            Mend::Coordinator
+                if self.coordinator.core.is_none() && self.net.now() >= self.away_until =>
+            {
+                self.start_coordinator();
+            }
             Mend::Server(index) if self.servers[index].core.is_none() => self.start_server(index),
             Mend::Shutdown(index) => self.stop_server(index, 50),
-            Mend::Cut(a, b) if self.net.is_cut(a, b) => {
-                self.net.say(a, format!("reaches {b} again"));
-                self.net.heal_path(a, b);
-                self.checkers.path_changed(self.net.now(), a, b, false);
-            }
+            Mend::Cut(a, b) => self.mend_cut(a, b),
+            Mend::Clog(a, b) => self.path_changed(a, b),
             Mend::Slow(a, b) => {
                 self.net.set_slow(a, b, Duration::ZERO);
-                let cut = self.net.is_cut(a, b);
-                self.checkers.path_changed(self.net.now(), a, b, cut);
+                self.path_changed(a, b);
             }
+            Mend::Freeze(node) => self.thaw(node),
+            Mend::Reader(index) => self.read_again(index),
+            Mend::Patience(index) => self.lose_patience(index),
             _ => {}
         }
     }
@@ -72,6 +103,14 @@ impl World {
     /// Everything is whole from now on, and everybody is here.
     pub(super) fn heal_everything(&mut self) {
         self.net.loss = 0;
+        self.fuses.clear();
+        self.away_until = self.net.now();
+        for node in self.net.frozen_nodes() {
+            self.thaw(node);
+        }
+        for index in 0..self.plan.members() {
+            self.read_again(index);
+        }
         self.mend(Mend::Coordinator);
         for index in 0..self.plan.servers {
             self.mend(Mend::Server(index));
@@ -85,22 +124,15 @@ impl World {
         }
     }
 
-    fn inflict(&mut self, fault: Fault) {
+    /// What a fault does. Those that are there all the time are in `plan`, `lanes` and
+    /// `authenticator`.
+    pub(super) fn inflict(&mut self, fault: Fault) {
+        self.reach(format!("times {fault:?}"), 1);
         match fault {
-            Fault::CoordinatorRestart => {
-                let notice = [100, 5_000, 20_000][self.faults.below(3)];
-                self.stop_coordinator(notice);
-                let wait = self.faults.millis(1_000, 8_000);
-                self.net.after(wait, Event::Mend(Mend::Coordinator));
-            }
-            Fault::ServerCrash => {
-                let index = self.faults.below(self.plan.servers);
-                // The process, or the whole machine: then the coordinator waits for a pong.
-                let notice = [50, 30_000][self.faults.below(2)];
-                self.stop_server(index, notice);
-                let wait = self.faults.millis(200, 8_000);
-                self.net.after(wait, Event::Mend(Mend::Server(index)));
-            }
+            Fault::CoordinatorRestart => self.crash_coordinator(),
+            Fault::CoordinatorAway => self.send_coordinator_away(),
+            Fault::ServerCrash => self.crash_some_server(),
+            Fault::ClientCrash => self.crash_some_client(),
             Fault::ServerShutdown => {
                 let index = self.faults.below(self.plan.servers);
                 self.shut_server_down(index);
@@ -111,39 +143,20 @@ impl World {
                 self.drain_server(index);
             }
             Fault::SignallingCut => self.cut_some_socket(),
-            Fault::PathCut => {
-                let (a, b) = self.some_path();
-                self.net.say(a, format!("is cut off from {b}"));
-                self.net.cut_path(a, b);
-                self.checkers.path_changed(self.net.now(), a, b, true);
-                let longest = [500, 10_000, 30_000][self.faults.below(3)];
-                let wait = self.faults.millis(50, longest);
-                self.net.after(wait, Event::Mend(Mend::Cut(a, b)));
-            }
-            Fault::PeerDeath => {
-                let index = self.faults.below(self.plan.servers);
-                let engines: Vec<_> = self.servers[index].engines.values().copied().collect();
-                let remote = |&key: &EngineKey| self.net.engines[key.0].remote;
-                let mut joined: Vec<_> = engines.iter().filter_map(remote).collect();
-                joined.extend(engines.iter().filter(|key| remote(key).is_some()));
-                if let Some(key) = self.faults.pick(&joined) {
-                    self.net
-                        .after(Duration::ZERO, Event::Engine(key, Step::Die));
-                }
-            }
+            Fault::PathCut => self.cut_some_path(),
+            Fault::Partition => self.part_the_nodes(),
+            Fault::PathClog => self.clog_some_path(),
+            Fault::PeerDeath => self.kill_some_peer(),
             Fault::PathSlow => {
                 let (a, b) = self.some_path();
                 let slow = self.faults.between(Duration::ZERO, SLOW_MAX);
                 self.net
                     .say(a, format!("is slow to reach {b}, by {slow:?}"));
                 self.net.set_slow(a, b, slow);
-                let cut = self.net.is_cut(a, b);
-                self.checkers.path_changed(self.net.now(), a, b, cut);
+                self.path_changed(a, b);
                 let wait = self.faults.millis(50, 5_000);
                 self.net.after(wait, Event::Mend(Mend::Slow(a, b)));
             }
-            // All the time: see `Plan::loss`, and the authenticator.
-            Fault::Loss | Fault::SlowVerdicts => {}
             Fault::SlowConsumer => {
                 let index = self.faults.below(self.plan.servers);
                 let peers: Vec<_> = self.servers[index].engines.keys().copied().collect();
@@ -153,6 +166,10 @@ impl World {
                     self.declare_slow(index, peer);
                 }
             }
+            Fault::SlowReader => self.stop_reading(),
+            Fault::Freeze => self.freeze_something(),
+            Fault::ClockJump => self.jump_some_clock(),
+            Fault::Loss | Fault::SlowVerdicts => {}
         }
     }
 
@@ -167,15 +184,41 @@ impl World {
         }
     }
 
-    /// Between two servers, or a member and a server.
-    fn some_path(&mut self) -> (Node, Node) {
-        let server = self.faults.below(self.plan.servers);
-        let other = if self.plan.servers > 1 && self.faults.percent(50) {
-            let step = 1 + self.faults.below(self.plan.servers - 1);
-            Node::Server((server + step) % self.plan.servers)
-        } else {
-            Node::Member(self.faults.below(self.plan.members()))
-        };
-        (Node::Server(server), other)
+    fn kill_some_peer(&mut self) {
+        let index = self.faults.below(self.plan.servers);
+        let engines: Vec<_> = self.servers[index].engines.values().copied().collect();
+        let remote = |&key: &EngineKey| self.net.engines[key.0].remote;
+        let mut joined: Vec<_> = engines.iter().filter_map(remote).collect();
+        joined.extend(engines.iter().filter(|key| remote(key).is_some()));
+        if let Some(key) = self.faults.pick(&joined) {
+            self.net
+                .after(Duration::ZERO, Event::Engine(key, Step::Die));
+        }
+    }
+
+    /// Something changed about a path; the checkers expect nothing of it for a while.
+    fn path_changed(&mut self, a: Node, b: Node) {
+        let blocked = self.net.is_blocked(a, b);
+        self.checkers.path_changed(self.net.now(), a, b, blocked);
+    }
+
+    /// The same for all paths of a node.
+    fn paths_changed(&mut self, node: Node) {
+        for other in self.nodes() {
+            if other != node {
+                self.path_changed(node, other);
+            }
+        }
+    }
+
+    /// Everybody, whether here or not.
+    fn nodes(&self) -> Vec<Node> {
+        let servers = (0..self.plan.servers).map(Node::Server);
+        let members = (0..self.plan.members()).map(Node::Member);
+        [Node::Coordinator]
+            .into_iter()
+            .chain(servers)
+            .chain(members)
+            .collect()
     }
 }

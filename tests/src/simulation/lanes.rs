@@ -9,6 +9,7 @@ use super::{
     event::Event,
     network::Network,
     node::EngineKey,
+    plan::RETRANSMISSION_MAX,
     sabotage::Sabotage,
     trace::What,
 };
@@ -38,7 +39,8 @@ impl Network {
                 );
                 // Up to twice as long, so that packets overtake each other.
                 let wait = self.delay(ends.0, ends.1);
-                self.now() + wait + self.dice.between(At::ZERO, wait)
+                let free_at = self.free_at(ends.0, ends.1);
+                free_at + wait + self.dice.between(At::ZERO, wait)
             }
         };
         // Early enough to overtake the packet before it.
@@ -51,33 +53,36 @@ impl Network {
     }
 
     /// When something arrives that is sent on the reliable lane now: never before what was sent
-    /// before it.
+    /// before it. What the network loses is sent again until it does not.
     pub(super) fn reliable_arrival(&mut self, from: EngineKey, to: EngineKey) -> At {
         let ends = (self.engines[from.0].life.node, self.engines[to.0].life.node);
-        let at = self.now() + self.delay(ends.0, ends.1);
+        let mut at = self.arrival(ends.0, ends.1);
+        if self.dice.percent(self.loss) {
+            at += self.dice.between(At::ZERO, RETRANSMISSION_MAX);
+        }
         let engine = &mut self.engines[from.0];
         engine.last_arrival = engine.last_arrival.max(at);
         engine.last_arrival
     }
 
     pub(super) fn arrive(&mut self, key: EngineKey, lane: Lane, bytes: Bytes) -> Option<Happening> {
-        let cut = self.is_path_cut(key);
+        let stalls = self.is_stalled(key);
         let engine = &mut self.engines[key.0];
         match lane {
-            Lane::Reliable if cut || !engine.stalled.is_empty() => {
+            Lane::Reliable if stalls || !engine.stalled.is_empty() => {
                 engine.stalled.push_back(bytes);
                 return None;
             }
-            Lane::Unreliable if cut || !engine.is_lane_open(lane) => return None,
+            Lane::Unreliable if stalls || !engine.is_lane_open(lane) => return None,
             _ => {}
         }
         self.note_packet(key, lane, &bytes);
         Some(Happening::Packet(lane, bytes))
     }
 
-    /// What stalled gets through, in order, when the path is whole.
+    /// What stalled gets through, in order, when the path is whole and somebody reads.
     pub(super) fn flush(&mut self, key: EngineKey) -> Vec<Happening> {
-        if self.is_path_cut(key) {
+        if self.is_stalled(key) {
             return Vec::new();
         }
         let stalled = std::mem::take(&mut self.engines[key.0].stalled);

@@ -34,6 +34,10 @@ pub(super) struct Member {
     alias: u64,
     /// Publications so far.
     pub(super) published: u32,
+    /// What the coordinator gave it last to come back with.
+    pub(super) resume: String,
+    /// It has died, and comes back as one that has kept its token.
+    comes_back: bool,
     wake: Option<At>,
 }
 
@@ -83,6 +87,8 @@ impl Member {
             engines: BTreeMap::new(),
             alias: 0,
             published: 0,
+            resume: String::new(),
+            comes_back: false,
             wake: None,
         }
     }
@@ -106,7 +112,8 @@ impl Member {
 impl World {
     /// A member comes: a new program each time.
     pub(super) fn join_member(&mut self, index: usize) {
-        let now = self.net.clock.instant();
+        self.net.thaw(Node::Member(index));
+        let now = self.net.instant(Node::Member(index));
         let seed = self.work.number();
         let mischief = index.checked_sub(self.plan.sessions);
         let mischief = mischief.and_then(|index| self.plan.mischiefs.get(index).copied());
@@ -124,8 +131,10 @@ impl World {
                 } else {
                     TokenSource::Fixed(Secret::new(credentials::token(index)))
                 };
+                let kept = std::mem::take(&mut member.comes_back);
                 let config = Config {
                     token,
+                    resume: kept.then(|| Secret::new(member.resume.clone())),
                     seed,
                     ..Config::default()
                 };
@@ -161,6 +170,33 @@ impl World {
         }
         for socket in sockets.into_values() {
             self.net.close_socket(socket, Side::Node, None);
+        }
+    }
+
+    /// It dies, and nobody is told. When it comes again, it may have kept its resume token.
+    pub(super) fn crash_member(&mut self, index: usize, notice_max_ms: u64) {
+        let member = &mut self.members[index];
+        if member.core.is_none() {
+            return;
+        }
+        if let Some(session) = member.session() {
+            let stats = *session.stats();
+            self.count_session(stats);
+        }
+        let member = &mut self.members[index];
+        member.core = None;
+        member.wake = None;
+        let engines = std::mem::take(&mut member.engines);
+        let sockets = std::mem::take(&mut member.sockets);
+        member.comes_back = self.faults.percent(50);
+        self.net.say(Node::Member(index), "dies");
+        for engine in engines.into_values() {
+            self.net.kill_engine(engine, None);
+            self.detached(engine);
+        }
+        for socket in sockets.into_values() {
+            self.net.close_end(socket, Side::Node);
+            self.net.break_socket(socket, [1, notice_max_ms]);
         }
     }
 
@@ -229,7 +265,7 @@ impl World {
         let now = self.net.now();
         if let Some(member) = self
             .living_member(life)
-            .filter(|member| member.wake == Some(now))
+            .filter(|member| member.wake.is_some_and(|at| at <= now))
         {
             member.wake = None;
             self.feed_member(life, Input::Tick);
@@ -277,8 +313,8 @@ impl World {
         (member.life() == life && member.core.is_some()).then_some(member)
     }
 
-    fn feed_member(&mut self, life: Life, input: Input) {
-        let now = self.net.clock.instant();
+    pub(super) fn feed_member(&mut self, life: Life, input: Input) {
+        let now = self.net.instant(life.node);
         if let Some(core) = self
             .living_member(life)
             .and_then(|member| member.core.as_mut())
@@ -300,6 +336,9 @@ impl World {
             let Some(output) = core.poll_output() else {
                 break;
             };
+            if self.dies_midway(life.node) {
+                return;
+            }
             self.member_does(life, output);
         }
         let now = self.net.now();
@@ -311,7 +350,7 @@ impl World {
         core.check_invariants();
         let next = core
             .next_deadline()
-            .map(|at| self.net.clock.at(at).max(now));
+            .map(|at| self.net.at(life.node, at).max(now));
         if let Some(at) = next.filter(|_| next != member.wake) {
             self.net.queue.push(at, Event::Wake(life));
         }
@@ -383,7 +422,7 @@ impl World {
         } else {
             Ok(Secret::new(credentials::token(index)))
         };
-        let now = self.net.clock.instant();
+        let now = self.net.instant(life.node);
         if let Some(core) = self
             .living_member(life)
             .and_then(|member| member.core.as_mut())

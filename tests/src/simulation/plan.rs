@@ -14,46 +14,81 @@ use super::{clock::At, dice::Dice, sabotage::Sabotage};
 pub enum Fault {
     /// The coordinator dies, and a fresh one comes up in its place.
     CoordinatorRestart,
+    /// The coordinator is gone for an hour.
+    CoordinatorAway,
     /// A commserver dies with all it knows, and is started again.
     ServerCrash,
     /// A commserver shuts down politely, and is started again.
     ServerShutdown,
     /// A commserver drains: it lets its clients go before it does, and is started again.
     ServerDrain,
+    /// A client dies, and comes back with or without its resume token.
+    ClientCrash,
     /// A signalling socket breaks; each end notices in its own time.
     SignallingCut,
-    /// Nothing gets through between two nodes for a while.
+    /// Nothing gets through between two nodes for a while, one way or both.
     PathCut,
+    /// Nothing gets through between some of all nodes and the others, one way or both.
+    Partition,
+    /// What two nodes send each other waits on the way, and comes all at once.
+    PathClog,
     /// One side of a peer gives up, and the other one goes on for a while.
     PeerDeath,
     /// Everything takes longer between two nodes for a while.
     PathSlow,
-    /// The unreliable lane loses packets, all the time.
+    /// The network loses packets, all the time: they are lost on the unreliable lane, and late on
+    /// the reliable one.
     Loss,
     /// Authenticators take their time, now and then longer than anybody waits.
     SlowVerdicts,
     /// A peer is closed because it does not read.
     SlowConsumer,
+    /// A client does not read for a while.
+    SlowReader,
+    /// A program stands still for a while, and everything that came meanwhile is there at once.
+    Freeze,
+    /// A node's clock jumps forward, by up to an hour.
+    ClockJump,
 }
 
 impl Fault {
     /// Every kind.
     pub const ALL: &'static [Self] = &[
         Self::CoordinatorRestart,
+        Self::CoordinatorAway,
         Self::ServerCrash,
         Self::ServerShutdown,
         Self::ServerDrain,
+        Self::ClientCrash,
         Self::SignallingCut,
         Self::PathCut,
+        Self::Partition,
+        Self::PathClog,
         Self::PeerDeath,
         Self::PathSlow,
         Self::Loss,
         Self::SlowVerdicts,
         Self::SlowConsumer,
+        Self::SlowReader,
+        Self::Freeze,
+        Self::ClockJump,
     ];
 
     /// Those that no peer may notice: packets flow as if nothing was.
-    pub const SIGNALLING: &'static [Self] = &[Self::CoordinatorRestart, Self::SignallingCut];
+    pub const SIGNALLING: &'static [Self] = &[
+        Self::CoordinatorRestart,
+        Self::CoordinatorAway,
+        Self::SignallingCut,
+    ];
+
+    /// In how many of a hundred runs that may have it.
+    const fn chance(self) -> u32 {
+        match self {
+            // An hour takes as long as ten other runs.
+            Self::CoordinatorAway => 6,
+            _ => 45,
+        }
+    }
 }
 
 /// How a client misbehaves that is none of ours.
@@ -139,7 +174,7 @@ impl Plan {
             _ => Fault::ALL,
         };
         let kinds = kinds.iter().copied();
-        let faults: BTreeSet<Fault> = kinds.filter(|_| dice.percent(45)).collect();
+        let faults: BTreeSet<Fault> = kinds.filter(|kind| dice.percent(kind.chance())).collect();
         // By dice of its own: the other choices of a seed stay what they were.
         let star = servers > 1 && Dice::new(seed, "topology").percent(35);
         let topology = if star { Topology::Star } else { Topology::Mesh };
@@ -194,8 +229,13 @@ impl Plan {
         } else {
             Duration::ZERO
         };
+        let lost = if self.has(Fault::Loss) {
+            RETRANSMISSION_MAX
+        } else {
+            Duration::ZERO
+        };
         let hops = if self.hub().is_some() { 4 } else { 3 };
-        (self.delay_max * 3 / 2 + slow) * hops * 2 + Duration::from_millis(100)
+        (self.delay_max * 3 / 2 + slow + lost) * hops * 2 + Duration::from_millis(100)
     }
 
     /// The server that is the hub of a star.
@@ -206,6 +246,15 @@ impl Plan {
     /// Whether two servers are to be linked.
     pub(super) fn links(&self, a: usize, b: usize) -> bool {
         self.hub().is_none_or(|hub| (a == hub) != (b == hub))
+    }
+
+    /// Workload and faults end, and everything is healed.
+    pub(super) fn work_ends(&self) -> At {
+        if self.has(Fault::CoordinatorAway) {
+            WORK_ENDS + AWAY
+        } else {
+            WORK_ENDS
+        }
     }
 
     pub(super) fn members(&self) -> usize {
@@ -229,12 +278,9 @@ const TRACE_MAX: usize = 100;
 pub(super) const SLOW_MAX: Duration = Duration::from_secs(1);
 /// Clients begin to join, and soon to work.
 pub(super) const WORK_BEGINS: At = At::from_secs(1);
-/// Workload and faults end, and everything is healed.
-pub(super) const WORK_ENDS: At = At::from_secs(25);
-/// By now everybody must be where they belong: a lost server is noticed after 15 s by its peers and
-/// 30 s by the coordinator, redials of servers pause up to 30 s, clients up to 15 s.
-pub(super) const PROBED: At = At::from_secs(120);
-/// Probes have arrived.
-pub(super) const LEFT: At = At::from_secs(130);
-/// Everybody has left, and nothing of them may be left behind.
-pub(super) const ENDED: At = At::from_secs(160);
+/// Workload and faults end, and everything is healed, where no hour passes meanwhile.
+const WORK_ENDS: At = At::from_secs(25);
+/// How long the coordinator is gone when it is gone for long.
+pub(super) const AWAY: Duration = Duration::from_secs(3_600);
+/// Until something that was lost on the reliable lane has got through.
+pub(super) const RETRANSMISSION_MAX: Duration = Duration::from_secs(1);

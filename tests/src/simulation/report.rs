@@ -23,6 +23,8 @@ pub struct Report {
     pub events: u64,
     /// What the checkers looked at.
     pub counts: Counts,
+    /// The servers are linked by way of a hub.
+    pub star: bool,
     /// What could go wrong.
     pub faults: BTreeSet<Fault>,
     /// What the cores have counted: drops, closes and the like, by name. A defence that no run
@@ -55,10 +57,7 @@ impl fmt::Display for Failure {
             f,
             "{trace}{violation}\nseed {seed} failed at {at:.6} s, again by: "
         )?;
-        write!(
-            f,
-            "SEED={seed} cargo test -p tests --test simulation replay -- --nocapture"
-        )
+        write!(f, "cargo xtask sim --seed {seed}")
     }
 }
 
@@ -90,6 +89,7 @@ pub fn run_sabotaged(seed: u64, sabotage: Sabotage, quiet: bool) -> Result<Repor
 
 fn run_plan(plan: Plan) -> Result<Report, Box<Failure>> {
     let (seed, faults) = (plan.seed, plan.faults.clone());
+    let star = plan.hub().is_some();
     let mut world = World::new(plan);
     loop {
         // An assertion of a core is a finding like any other, and needs its seed and trace.
@@ -117,6 +117,7 @@ fn run_plan(plan: Plan) -> Result<Report, Box<Failure>> {
         trace_hash: world.net.trace.hash(),
         events: world.net.trace.count(),
         counts: world.checkers.counts,
+        star,
         faults,
         reached: std::mem::take(&mut world.reached),
     })

@@ -53,6 +53,10 @@ pub enum Sabotage {
     Disturb,
     /// A core's assertion fails.
     Panic,
+    /// An engine keeps a packet to itself.
+    KeepPacket,
+    /// A server has room for more than it was told.
+    Hoard,
     /// A core's deadline has passed for ever.
     StandStill,
     /// Something random from outside the seed goes into the run.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use commserver_core::{Broker, Config, Delivery, Input, Output, PeerId, SignalKind};
+use commserver_core::{Broker, Config, Delivery, Input, Limits, Output, PeerId, SignalKind, Stats};
 use proto::{Lane, MessageType, Reason, peek};
 
 use super::{
@@ -29,11 +29,12 @@ pub(super) struct Host {
     pub(super) engines: BTreeMap<PeerId, EngineKey>,
     /// Whom the authenticator has not made up its mind about.
     pub(super) asked: BTreeMap<PeerId, Asked>,
+    limits: Limits,
     wake: Option<At>,
 }
 
 impl Host {
-    pub(super) const fn new(index: usize) -> Self {
+    pub(super) fn new(index: usize) -> Self {
         Self {
             index,
             core: None,
@@ -42,6 +43,7 @@ impl Host {
             tries: 0,
             engines: BTreeMap::new(),
             asked: BTreeMap::new(),
+            limits: Limits::default(),
             wake: None,
         }
     }
@@ -57,12 +59,13 @@ impl Host {
 impl World {
     /// A fresh one, which knows nobody.
     pub(super) fn start_server(&mut self, index: usize) {
+        self.net.thaw(Node::Server(index));
         let host = &mut self.servers[index];
         host.run += 1;
         host.tries = 0;
         let instance = self.net.dice.number() | 1;
         let seed = self.net.dice.number();
-        let now = self.net.clock.instant();
+        let now = self.net.instant(Node::Server(index));
         let mut config = Config::new(instance, seed);
         if let Some(peers_max) = self.plan.peers_max {
             config.limits.peers_max = peers_max;
@@ -72,6 +75,10 @@ impl World {
         }
         config.hub = self.plan.hub() == Some(index);
         config.drain = self.plan.drain;
+        host.limits = config.limits.clone();
+        if self.net.strikes(Sabotage::Hoard, 100) {
+            host.limits.peers_max = 1;
+        }
         host.core = Some(Broker::new(now, config));
         let life = host.life();
         self.net.say(life.node, "starts");
@@ -219,7 +226,7 @@ impl World {
         let now = self.net.now();
         if let Some(host) = self
             .living_server(life)
-            .filter(|host| host.wake == Some(now))
+            .filter(|host| host.wake.is_some_and(|at| at <= now))
         {
             host.wake = None;
             self.feed_server(life, Input::Tick);
@@ -244,7 +251,7 @@ impl World {
     pub(super) fn feed_server(&mut self, life: Life, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let now = self.net.clock.instant();
+            let now = self.net.instant(life.node);
             let Some(host) = self.living_server(life) else {
                 return;
             };
@@ -273,16 +280,24 @@ impl World {
         let host = &mut self.servers[index];
         let Some(core) = &host.core else { return };
         core.check_invariants();
+        let over = over_limits(core.stats(), &host.limits);
         let next = core.next_deadline();
-        let next = next.map(|at| self.net.clock.at(at).max(now));
+        let next = next.map(|at| self.net.at(life.node, at).max(now));
         let next = if standstill { Some(now) } else { next };
         if let Some(at) = next.filter(|_| next != host.wake) {
             self.net.queue.push(at, Event::Wake(life));
         }
         host.wake = next;
+        if let Some(what) = over {
+            let text = format!("server{index} has more {what}");
+            self.checkers.fail(Check::Bounds, text);
+        }
     }
 
     fn server_does(&mut self, life: Life, output: Output) -> Option<Input> {
+        if self.dies_midway(life.node) {
+            return None;
+        }
         match output {
             Output::Signal(bytes) => {
                 let uplink = self.living_server(life)?.uplink?;
@@ -395,6 +410,23 @@ impl World {
         self.checkers.link_receives(from, to, lane, bytes);
         self.misroute(life, key, lane, bytes);
     }
+}
+
+/// What a broker has more of than its limits allow: the worst case of its memory, which the shell
+/// prints at the start, is made of these.
+fn over_limits(stats: &Stats, limits: &Limits) -> Option<String> {
+    let peers_max = limits.peers_max + limits.links_max;
+    let subscriptions_max =
+        limits.peers_max * limits.subscriptions_max + limits.links_max * limits.topics_max;
+    let checked = [
+        ("clients", stats.clients, limits.peers_max),
+        ("links", stats.links, limits.links_max),
+        ("clients and links", stats.clients + stats.links, peers_max),
+        ("topics", stats.topics, limits.topics_max),
+        ("subscriptions", stats.subscriptions, subscriptions_max),
+    ];
+    let over = checked.into_iter().find(|(_, count, max)| count > max);
+    over.map(|(what, count, max)| format!("{what} than {max}: {count}"))
 }
 
 /// What an uplink brings.

@@ -71,6 +71,17 @@ impl Side {
     }
 }
 
+impl Item {
+    pub(super) const fn is_for_coordinator(&self) -> bool {
+        matches!(
+            self,
+            Self::Signal(Side::Coordinator, _)
+                | Self::Closed(Side::Coordinator, _)
+                | Self::Broken(Side::Coordinator)
+        )
+    }
+}
+
 impl Network {
     /// A node dials.
     pub(super) fn dial(
@@ -172,7 +183,7 @@ impl Network {
             return;
         }
         let node = self.sockets[socket.0].life.node;
-        let at = self.now() + self.delay(node, Node::Coordinator);
+        let at = self.arrival(node, Node::Coordinator);
         let end = &mut self.sockets[socket.0].ends[from.other().index()];
         end.last_arrival = end.last_arrival.max(at);
         let at = end.last_arrival;

@@ -1,12 +1,11 @@
 //! What honest clients do: join, subscribe, unsubscribe, publish on both lanes, leave and come back.
 
+use std::time::Duration;
+
 use proto::Lane;
 
 use super::{
-    event::Event,
-    plan::{WORK_BEGINS, WORK_ENDS},
-    publication::PublicationId,
-    sabotage::Sabotage,
+    event::Event, node::Node, plan::WORK_BEGINS, publication::PublicationId, sabotage::Sabotage,
     world::World,
 };
 
@@ -47,13 +46,26 @@ impl World {
 
     /// Some member does something, and soon another one does.
     pub(super) fn work(&mut self) {
-        if self.net.now() >= WORK_ENDS {
+        if self.is_work_over() {
             return;
         }
         if self.strikes(Sabotage::Disturb, 5) {
             self.disturb();
         }
         let index = self.work.below(self.plan.sessions);
+        if !self.net.is_frozen(Node::Member(index)) {
+            self.work_as(index);
+        }
+        let longest = if self.is_hour_passing() {
+            Duration::from_secs(60)
+        } else {
+            self.plan.pause_max
+        };
+        let wait = self.work.between(Duration::ZERO, longest);
+        self.net.after(wait, Event::Work);
+    }
+
+    fn work_as(&mut self, index: usize) {
         match self.work.weighted(&[60, 14, 8, 2, 2, 2]) {
             0 => {
                 for _ in 0..=self.work.below(4) {
@@ -82,14 +94,12 @@ impl World {
                 let mut everywhere: Vec<usize> = (0..self.plan.sessions).collect();
                 everywhere.retain(|_| self.work.percent(60));
                 for index in everywhere {
-                    self.publish_something(index);
+                    if !self.net.is_frozen(Node::Member(index)) {
+                        self.publish_something(index);
+                    }
                 }
             }
         }
-        let wait = self
-            .work
-            .between(std::time::Duration::ZERO, self.plan.pause_max);
-        self.net.after(wait, Event::Work);
     }
 
     /// Publishes to everybody, on the reliable lane. Returns what, if the member is here.
@@ -136,7 +146,7 @@ impl World {
     }
 
     fn subscribe(&mut self, index: usize, topics: &[String]) {
-        let now = self.net.clock.instant();
+        let now = self.net.instant(Node::Member(index));
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         let life = self.members[index].life();
         let Some(session) = self.members[index].session() else {
@@ -149,7 +159,7 @@ impl World {
     }
 
     fn unsubscribe(&mut self, index: usize, topic: &str) {
-        let now = self.net.clock.instant();
+        let now = self.net.instant(Node::Member(index));
         let life = self.members[index].life();
         let Some(session) = self.members[index].session() else {
             return;
@@ -162,7 +172,7 @@ impl World {
 
     /// Calls that must be refused, and change nothing.
     fn do_it_wrong(&mut self, index: usize) {
-        let now = self.net.clock.instant();
+        let now = self.net.instant(Node::Member(index));
         let Some(session) = self.members[index].session() else {
             return;
         };

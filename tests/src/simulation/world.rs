@@ -12,10 +12,11 @@ use super::{
     dice::Dice,
     engines::{Happening, Name, Step},
     event::Event,
+    faults::Fuses,
     member::Member,
     network::Network,
     node::{EngineKey, Life, Node, SocketKey},
-    plan::{ENDED, LEFT, PROBED, Plan},
+    plan::Plan,
     publication::PublicationId,
     sabotage::Sabotage,
     server::{self, Heard},
@@ -37,6 +38,9 @@ pub(super) struct World {
     pub(super) checkers: Checkers,
     /// What the cores have counted, by name.
     pub(super) reached: BTreeMap<String, u64>,
+    pub(super) fuses: Fuses,
+    /// When the coordinator comes back that has gone for an hour.
+    pub(super) away_until: At,
     probes: Vec<PublicationId>,
     /// Dials of servers until the probes were sent: there must be no more.
     dials: u64,
@@ -55,6 +59,8 @@ impl World {
             members: (0..plan.members()).map(Member::new).collect(),
             checkers: Checkers::new(&plan),
             reached: BTreeMap::new(),
+            fuses: Fuses::default(),
+            away_until: At::ZERO,
             probes: Vec::new(),
             dials: 0,
             standstill: 0,
@@ -70,11 +76,12 @@ impl World {
         }
         world.plan_joins();
         world.plan_faults();
-        for (at, event) in [
-            (PROBED, Event::Probe),
-            (LEFT, Event::Leave),
-            (ENDED, Event::End),
+        for (after, event) in [
+            (PROBED_AFTER, Event::Probe),
+            (LEFT_AFTER, Event::Leave),
+            (ENDED_AFTER, Event::End),
         ] {
+            let at = world.plan.work_ends() + after;
             world.net.queue.push(at, event);
         }
         world
@@ -95,6 +102,10 @@ impl World {
             self.checkers.fail(Check::Progress, text);
         }
         self.net.clock.advance(at);
+        if let Some(until) = self.net.put_off(&event) {
+            self.net.queue.push(until, event);
+            return true;
+        }
         match event {
             Event::Wake(life) => match life.node {
                 Node::Coordinator => self.wake_coordinator(life),
@@ -109,6 +120,7 @@ impl World {
             Event::Join(index) => self.join(index),
             Event::Work => self.work(),
             Event::Break => self.break_something(),
+            Event::Strike(fault) => self.inflict(fault),
             Event::Mend(what) => self.mend(what),
             Event::Judge(id) => {
                 if self.checkers.judge(self.net.now(), id) {
@@ -249,8 +261,46 @@ impl World {
                 }
             }
         }
+        self.check_queues();
         for index in 0..self.plan.members() {
             self.leave_member(index);
+        }
+    }
+
+    /// What was held up is through, or given up, when everything is whole for long.
+    fn check_queues(&mut self) {
+        if self.strikes(Sabotage::KeepPacket, 100) {
+            let open = self
+                .net
+                .engines
+                .iter_mut()
+                .find(|engine| !engine.is_closed());
+            open.into_iter()
+                .for_each(|engine| engine.stalled.push_back(Default::default()));
+        }
+        for index in 0..self.plan.sessions {
+            let queued = self.members[index]
+                .session()
+                .map(|session| session.queued());
+            if queued.is_some_and(|queued| queued > 0) {
+                let text = format!("client{index} still has {queued:?} publications waiting");
+                self.checkers.fail(Check::Queues, text);
+            }
+        }
+        for (index, engine) in self.net.engines.iter().enumerate() {
+            if !engine.is_closed() && !engine.stalled.is_empty() {
+                let text = format!("{} packets wait at engine{index}", engine.stalled.len());
+                self.checkers.fail(Check::Queues, text);
+            }
+        }
+        let waiting = self
+            .coordinator
+            .core
+            .as_ref()
+            .map(|core| core.stats().waiting);
+        if waiting.is_some_and(|waiting| waiting > 0) {
+            let text = format!("{waiting:?} clients wait for a server");
+            self.checkers.fail(Check::Queues, text);
         }
     }
 
@@ -287,7 +337,35 @@ impl World {
     pub(super) fn now(&self) -> At {
         self.net.now()
     }
+
+    /// Nothing more is broken, and nobody works.
+    pub(super) fn is_work_over(&self) -> bool {
+        self.net.now() >= self.plan.work_ends()
+    }
+
+    /// A node's core is to look at its clock.
+    pub(super) fn tick(&mut self, node: Node) {
+        match node {
+            Node::Coordinator => self.tick_coordinator(),
+            Node::Server(index) => {
+                let life = self.servers[index].life();
+                self.feed_server(life, commserver_core::Input::Tick);
+            }
+            Node::Member(index) => {
+                let life = self.members[index].life();
+                self.feed_member(life, client::session::Input::Tick);
+            }
+        }
+    }
 }
 
+/// After the end of the work everybody must be where they belong by then: a lost server is noticed
+/// after 15 s by its peers and 30 s by the coordinator, redials of servers pause up to 30 s, clients
+/// up to 15 s.
+const PROBED_AFTER: At = At::from_secs(95);
+/// Probes have arrived.
+const LEFT_AFTER: At = At::from_secs(105);
+/// Everybody has left, and nothing of them may be left behind.
+const ENDED_AFTER: At = At::from_secs(135);
 /// More steps than this at one moment, and time stands still.
 const STANDSTILL_MAX: u32 = 20_000;

@@ -184,9 +184,9 @@ impl Checkers {
                     .stands(&publication.topic, expected.change)
             });
         let links = self.link_hops(publication.server, expected.server);
-        let linked = expected.link_changes.is_none_or(|changes| {
-            links.map(|(from, to)| self.links.state(from, to).1) == changes
-        });
+        let linked = expected
+            .link_changes
+            .is_none_or(|changes| links.map(|(from, to)| self.links.state(from, to).1) == changes);
         if publication.arrived.contains(&expected.engine) && (told || !subscribed) {
             return Outcome::Met;
         }

@@ -94,13 +94,17 @@ impl Checkers {
         let on_its_way = publishers_server != to && (publishers_server == from || through_hub);
         let hops_before = u32::from(publishers_server != from);
         let first = publication.linked.insert(to);
-        self.require(on_its_way && packet.hops == hops_before, Check::Hops, || {
-            let hops = packet.hops;
-            format!(
-                "{id} of server{publishers_server} crossed the link from server{from} to \
+        self.require(
+            on_its_way && packet.hops == hops_before,
+            Check::Hops,
+            || {
+                let hops = packet.hops;
+                format!(
+                    "{id} of server{publishers_server} crossed the link from server{from} to \
                  server{to}, {hops} hops before"
-            )
-        });
+                )
+            },
+        );
         self.require(first, Check::AtMostOnce, || {
             format!("{id} crossed the link from server{from} to server{to} twice")
         });
