@@ -240,7 +240,7 @@ struct UplinkClaims {
     exp: u64,
 }
 
-const fn role_claim(role: Role) -> &'static str {
+pub(crate) const fn role_claim(role: Role) -> &'static str {
     match role {
         Role::Client => "client",
         Role::Server => "server",

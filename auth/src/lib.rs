@@ -17,7 +17,9 @@
 
 pub mod allow_all;
 pub mod by_role;
+pub mod chain;
 pub mod cluster;
+pub mod jwt;
 pub mod secret;
 pub mod shared_secret;
 #[cfg(test)]
@@ -30,7 +32,9 @@ use bytes::Bytes;
 
 pub use allow_all::AllowAll;
 pub use by_role::ByRole;
+pub use chain::Chain;
 pub use cluster::{Cluster, ClusterSecret, Side};
+pub use jwt::Jwt;
 pub use proto::filter::Grants;
 pub use shared_secret::SharedSecret;
 

@@ -9,6 +9,7 @@ mod pages;
 mod publish;
 mod show;
 mod subscribe;
+mod token;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,8 @@ enum Task {
     Pub(publish::Args),
     /// Listens to topics, and prints what comes.
     Sub(subscribe::Args),
+    /// Makes tokens for clients, and explains them.
+    Token(token::Args),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Doctor(args) => access::run(doctor::COMMAND, doctor::run(args)),
         Task::Pub(args) => access::run(publish::COMMAND, publish::run(args)),
         Task::Sub(args) => access::run(subscribe::COMMAND, subscribe::run(args)),
+        Task::Token(args) => access::run(token::COMMAND, token::run(args)),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     report::{LatencyUs, TimesMs, per_second},
     roster::{Roster, Seat, Sockets},
     tally::Tally,
+    tokens::Tokens,
     window::Windows,
     workers::Workers,
 };
@@ -37,6 +38,8 @@ pub(crate) struct Conductor {
     workers: Workers,
     endpoint: Endpoint,
     config: Config,
+    /// For clients that show one each.
+    tokens: Option<Tokens>,
     roster: Roster,
     churn: Option<churn::Schedule>,
     record: Option<Record>,
@@ -65,6 +68,7 @@ impl Conductor {
         if let Some(token) = &options.token {
             config.credentials = Credentials::Token(Arc::clone(token));
         }
+        let tokens = options.jwt_secret.as_deref().map(Tokens::new);
         let churn = options.churn;
         let churn = churn.map(|churn| churn::Schedule::new(churn, plan.clients, options.seed));
         Ok(Self {
@@ -75,6 +79,7 @@ impl Conductor {
             workers,
             endpoint,
             config,
+            tokens,
             roster: Roster::default(),
             churn,
             record,
@@ -127,6 +132,9 @@ impl Conductor {
     /// Starts a client, or, under load, somebody who takes its place.
     fn start_client(&mut self, client: u32, from: Option<Instant>) -> Result<Seat, Error> {
         let worker = usize::try_from(self.started).unwrap_or(0) % self.workers.count().max(1);
+        if let Some(tokens) = &self.tokens {
+            self.config.credentials = tokens.of(self.started);
+        }
         self.started = self.started.wrapping_add(1);
         let books = Books {
             outgoing: self.roster.outgoing(place(client)),

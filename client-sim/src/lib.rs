@@ -29,6 +29,7 @@ mod require;
 mod roster;
 mod tally;
 mod timeline;
+mod tokens;
 mod window;
 mod workers;
 

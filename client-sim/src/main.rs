@@ -79,6 +79,16 @@ struct Flags {
     /// Shown by every client; visible to other users of this machine: prefer BROKER_TOKEN.
     #[arg(long, env = "BROKER_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// The secret of signed tokens (HS256): each client shows one of its own, `client-sim-N`. Prefer
+    /// BROKER_JWT_SECRET.
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "BROKER_JWT_SECRET",
+        hide_env_values = true,
+        conflicts_with = "token"
+    )]
+    jwt_secret: Option<String>,
     /// A bad network between every client and its server, each way: loss=1%,delay=20ms,jitter=5ms.
     #[arg(long)]
     impair: Option<Impair>,
@@ -272,6 +282,7 @@ impl From<Flags> for Options {
             patience: flags.patience,
             seed: flags.seed,
             token: flags.token.map(|token| Arc::new(token.into())),
+            jwt_secret: flags.jwt_secret.map(|secret| Arc::new(secret.into())),
             impair: flags.impair,
             workers: flags.workers,
             listen: flags.listen,

@@ -46,6 +46,8 @@ pub struct Options {
     pub seed: u64,
     /// Shown by every client.
     pub token: Option<Arc<SecretString>>,
+    /// The secret of signed tokens: each client makes one of its own with it.
+    pub jwt_secret: Option<Arc<SecretString>>,
     /// A bad network between every client and its server, in both directions.
     pub impair: Option<Impair>,
     /// Threads for the clients; 0 is one for each core.
@@ -76,6 +78,7 @@ impl Default for Options {
             patience: Duration::from_secs(30),
             seed: 1,
             token: None,
+            jwt_secret: None,
             impair: None,
             workers: 0,
             listen: None,

@@ -31,6 +31,8 @@ pub struct Config {
     pub cluster_secret: ClusterSecret,
     /// Who may join as a client.
     pub clients: Arc<dyn Authenticator>,
+    /// Who may join as a server, beside those that know the cluster secret.
+    pub servers: Option<Arc<dyn Authenticator>>,
     /// How servers and coordinators that speak only the 2019 protocol are met.
     pub compat: Compat,
     /// How it goes away.
@@ -65,6 +67,7 @@ impl Config {
             admin_listen: None,
             cluster_secret,
             clients,
+            servers: None,
             compat: Compat::default(),
             drain: Drain::default(),
             limits: Limits::default(),

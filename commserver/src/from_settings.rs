@@ -8,11 +8,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
     path::PathBuf,
-    sync::Arc,
     time::Duration,
 };
 
-use auth::{AllowAll, Authenticator, ClusterSecret, SharedSecret, secret};
+use auth::ClusterSecret;
 use http::Uri;
 use proto::region::{REGION_BYTES_MAX, is_region};
 use settings::{Effective, Problems, Settings, Value};
@@ -61,11 +60,10 @@ fn take_all(
     let admin_listen = settings.take("admin_listen", Some(ADMIN_LISTEN));
     shards(&mut settings);
     let cluster_secret = cluster_secret(&mut settings, environment);
-    let client_secret_file: Option<PathBuf> = settings.take_optional("client_secret_file");
-    let insecure = settings.take("insecure", false);
-    let clients = clients(&mut settings, client_secret_file, insecure, environment);
+    let doors = auth_settings::take(&mut settings, environment);
     // Stand-ins are never run: where they stand, there is a problem.
     let config = Config {
+        servers: doors.servers,
         hub,
         region: region.map(|region| region.0),
         rtc_listen,
@@ -80,7 +78,7 @@ fn take_all(
         authentication: authentication(&mut settings),
         ..Config::new(
             coordinator.map_or_else(Uri::default, |url| url.0),
-            clients.unwrap_or_else(|| Arc::new(AllowAll)),
+            doors.clients,
             cluster_secret.unwrap_or_else(ClusterSecret::generate),
         )
     };
@@ -88,7 +86,7 @@ fn take_all(
     Loaded {
         effective: settings.effective(),
         config: settings.finish().map(|_| config),
-        insecure,
+        insecure: doors.insecure,
     }
 }
 
@@ -173,27 +171,6 @@ fn cluster_secret(
             auth::cluster::VARIABLE
         )),
         Err(error) => settings.problem(format!("cluster secret: {error}")),
-    }
-    None
-}
-
-fn clients(
-    settings: &mut Settings,
-    file: Option<PathBuf>,
-    insecure: bool,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Option<Arc<dyn Authenticator>> {
-    let secret = secret::load(file.as_deref(), CLIENT_SECRET, environment);
-    match (secret, insecure) {
-        (Ok(Some(secret)), false) => return Some(Arc::new(SharedSecret::new(&secret))),
-        (Ok(None), true) => return Some(Arc::new(AllowAll)),
-        (Ok(Some(_)), true) => settings
-            .problem("there is a client secret, and --insecure that lets in everybody: use one"),
-        (Ok(None), false) => settings.problem(format!(
-            "no client could join: set {CLIENT_SECRET} or --client-secret-file, or let in \
-             everybody with --insecure"
-        )),
-        (Err(error), _) => settings.problem(format!("client secret: {error}")),
     }
     None
 }
@@ -379,9 +356,6 @@ const POLICIES: [(&str, Policy); 3] = [
     ("fixed-queue", Policy::FixedQueue),
     ("discard", Policy::Discard),
 ];
-
-/// The environment variable that carries the clients' shared secret.
-const CLIENT_SECRET: &str = "BROKER_CLIENT_SECRET";
 
 /// What a relay may add to a packet: the identity and its publisher's alias and role.
 const RELAY_BYTES: usize = 2048;

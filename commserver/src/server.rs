@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use auth::Cluster;
+use auth::{Chain, Cluster};
 use commserver_core::Broker;
 use prometheus_client::registry::Registry;
 use shard::rtc_peer::Certificate;
@@ -232,7 +232,8 @@ fn desks(config: &Config) -> ([Desk; 2], Questions) {
     let cluster = Cluster::new(config.cluster_secret.clone());
     let cluster = cluster.allow_raw_secret(config.compat.servers_2019);
     let (clients_desk, clients) = desk(Arc::clone(&config.clients));
-    let (servers_desk, servers) = desk(Arc::new(cluster));
+    let servers = Chain::or_else(Arc::new(cluster), config.servers.clone());
+    let (servers_desk, servers) = desk(servers);
     ([clients_desk, servers_desk], Questions { clients, servers })
 }
 

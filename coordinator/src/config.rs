@@ -28,6 +28,8 @@ pub struct Config {
     pub clients: Arc<dyn Authenticator>,
     /// Who knows it may join as a server.
     pub cluster_secret: ClusterSecret,
+    /// Who else may.
+    pub servers: Option<Arc<dyn Authenticator>>,
     /// Takes the cluster secret itself, in clear, from servers that speak only the 2019 protocol.
     pub raw_cluster_secret: bool,
     /// How long a session that has ended may still be taken up.
@@ -53,6 +55,7 @@ impl Config {
             topology: Topology::default(),
             clients,
             cluster_secret,
+            servers: None,
             raw_cluster_secret: false,
             resume_lifetime: RESUME_LIFETIME,
             pages: Vec::new(),

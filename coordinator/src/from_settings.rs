@@ -7,11 +7,10 @@ mod tests;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
-use auth::{AllowAll, Authenticator, ClusterSecret, SharedSecret, secret};
+use auth::{ClusterSecret, SharedSecret, secret};
 use coordinator_core::{Instance, Rate, Selector, Topology};
 use settings::{Effective, Problems, Settings};
 use tracing_subscriber::EnvFilter;
@@ -49,8 +48,7 @@ pub(crate) fn load(
     }
     add_flags(&mut settings, args);
 
-    let insecure = settings.take("insecure", false);
-    let clients = clients(&mut settings, insecure, &environment);
+    let doors = auth_settings::take(&mut settings, &environment);
     let cluster_secret = cluster_secret(&mut settings, &environment);
     let listen = settings.take("listen", LISTEN);
     let admin_listen = settings.take("admin_listen", Some(admin_listen(listen)));
@@ -59,13 +57,14 @@ pub(crate) fn load(
     let log_format = log_format(&mut settings);
     // Stand-ins are never run: where they stand, there is a problem.
     let defaults = Config::new(
-        clients.unwrap_or_else(|| Arc::new(AllowAll)),
+        doors.clients,
         cluster_secret.unwrap_or_else(ClusterSecret::generate),
     );
     let config = Config {
         listen,
         admin_listen,
         admin_secret,
+        servers: doors.servers,
         instance: instance(&mut settings),
         selector: settings.take_choice("selector", defaults.selector, &Selector::ALL),
         topology: settings.take_choice("topology", defaults.topology, &Topology::ALL),
@@ -77,7 +76,7 @@ pub(crate) fn load(
     };
     Ok(Loaded {
         config,
-        insecure,
+        insecure: doors.insecure,
         log_filter,
         log_format,
         effective: settings.finish()?,
@@ -141,37 +140,6 @@ fn admin_secret(
         Err(error) => settings.problem(format!("admin secret: {error}")),
     }
     None
-}
-
-fn clients(
-    settings: &mut Settings,
-    insecure: bool,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Option<Arc<dyn Authenticator>> {
-    let file: Option<PathBuf> = settings.take_optional("client_secret_file");
-    let secret = match secret::load(file.as_deref(), CLIENT_SECRET, environment) {
-        Ok(secret) => secret,
-        Err(error) => {
-            settings.problem(format!("client secret: {error}"));
-            return None;
-        }
-    };
-    match (secret, insecure) {
-        (Some(secret), false) => Some(Arc::new(SharedSecret::new(&secret))),
-        (None, true) => Some(Arc::new(AllowAll)),
-        (Some(_), true) => {
-            settings.problem("both --insecure and a client secret: leave out one of them");
-            None
-        }
-        (None, false) => {
-            settings.problem(format!(
-                "no way to tell which clients to let in: name a file that holds their secret with \
-                 --client-secret-file, or set {CLIENT_SECRET}; or let every client in with \
-                 --insecure"
-            ));
-            None
-        }
-    }
 }
 
 fn cluster_secret(
@@ -301,9 +269,6 @@ fn timeouts(settings: &mut Settings, defaults: &Timeouts) -> Timeouts {
     }
     timeouts
 }
-
-/// The environment variable that carries the clients' secret.
-const CLIENT_SECRET: &str = "BROKER_CLIENT_SECRET";
 
 /// The environment variable that carries the admin API's secret.
 const ADMIN_SECRET: &str = "BROKER_ADMIN_SECRET";

@@ -42,7 +42,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use auth::{Authenticator, ByRole, Cluster, ClusterSecret, SharedSecret};
+use auth::{Authenticator, ByRole, Chain, Cluster, ClusterSecret, SharedSecret};
 use coordinator_core::{Coordinator, Stats, alias};
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -153,7 +153,7 @@ impl Server {
         let shared = Shared {
             authenticator: Arc::new(ByRole {
                 clients: config.clients,
-                servers: Arc::new(servers),
+                servers: Chain::or_else(Arc::new(servers), config.servers),
             }),
             cluster_secret: config.cluster_secret,
             admin_secret: config.admin_secret,

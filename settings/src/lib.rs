@@ -149,6 +149,12 @@ impl Settings {
         self.problems.push(text.into());
     }
 
+    /// How many problems there are so far.
+    #[must_use]
+    pub const fn problem_count(&self) -> usize {
+        self.problems.len()
+    }
+
     /// What was taken so far, also when something is wrong.
     #[must_use]
     pub fn effective(&self) -> Effective {

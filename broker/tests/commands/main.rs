@@ -10,3 +10,5 @@ mod program;
 mod proxy;
 #[cfg(test)]
 mod talk;
+#[cfg(test)]
+mod token;

@@ -1,3 +1,7 @@
+use std::sync::Arc;
+
+use auth::AllowAll;
+
 use super::*;
 
 type Variables = &'static [(&'static str, &'static str)];
@@ -200,7 +204,7 @@ fn all_problems_at_once() {
         "timings.handshake_timeout: must not be below",
         "authentication.timeout: must not be above",
         "there is no cluster secret",
-        "no client could join",
+        "no way to tell which clients",
         "coordinator: it is missing",
     ] {
         assert!(problems.to_string().contains(part), "{part} in {problems}");

@@ -1,3 +1,7 @@
+use std::sync::Arc;
+
+use auth::AllowAll;
+
 use super::*;
 
 const SECRET: &str = "0123456789abcdef";
@@ -107,6 +111,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         ("BROKER_CLUSTER_SECRET", "short"),
         ("BROKER_CLIENT_SECRET", SECRET),
         ("BROKER_INSECURE", "true"),
+        ("BROKER_AUTH__JWT__LEEWAY", "1h"),
         ("BROKER_INSTANCE", "64"),
         ("BROKER_SELECTOR", "astrology"),
         ("BROKER_TOPOLOGY", "ring"),
@@ -116,7 +121,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         ("BROKER_TIMEOUTS__REQUEST", "10s"),
     ];
     let problems = load_with(&Args::default(), variables).expect_err("problems");
-    assert_eq!(problems.lines().len(), 9, "{problems}");
+    assert_eq!(problems.lines().len(), 10, "{problems}");
     assert!(!problems.to_string().contains("\"short\""), "{problems}");
 }
 

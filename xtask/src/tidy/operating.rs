@@ -12,29 +12,34 @@ const DOCUMENT: &str = "docs/OPERATING.md";
 /// in it come from.
 struct Block {
     name: &'static str,
-    source: &'static str,
+    sources: &'static [&'static str],
     names: fn(&str) -> BTreeSet<String>,
 }
 
-const BLOCKS: [Block; 4] = [
+const BLOCKS: [Block; 5] = [
     Block {
         name: "settings of coordinator",
-        source: "coordinator/src/from_settings.rs",
+        sources: &["coordinator/src/from_settings.rs"],
         names: settings,
     },
     Block {
         name: "settings of commserver",
-        source: "commserver/src/from_settings.rs",
+        sources: &["commserver/src/from_settings.rs"],
+        names: settings,
+    },
+    Block {
+        name: "settings of authentication",
+        sources: &["auth/settings/src/lib.rs", "auth/settings/src/jwt.rs"],
         names: settings,
     },
     Block {
         name: "metrics of coordinator",
-        source: "coordinator/src/metrics.rs",
+        sources: &["coordinator/src/metrics.rs"],
         names: |code| metrics("coordinator_", code),
     },
     Block {
         name: "metrics of commserver",
-        source: "commserver/src/metrics.rs",
+        sources: &["commserver/src/metrics.rs"],
         names: |code| metrics("broker_", code),
     },
 ];
@@ -46,23 +51,26 @@ const NOT_FAMILIES: [&str; 5] = ["coordinator", "lane", "reason", "result", "sta
 pub(super) fn check(findings: &mut Vec<String>) -> anyhow::Result<()> {
     let document = read(&root().join(DOCUMENT))?;
     for block in BLOCKS {
-        let code = read(&root().join(block.source))?;
+        let mut in_code = BTreeSet::new();
+        for source in block.sources {
+            in_code.extend((block.names)(&read(&root().join(source))?));
+        }
         match marked(&document, block.name) {
-            Some(text) => findings.extend(compare(&block, &code, text)),
+            Some(text) => findings.extend(compare(&block, &in_code, text)),
             None => findings.push(format!("{DOCUMENT}: no block {:?}", block.name)),
         }
     }
     Ok(())
 }
 
-fn compare(block: &Block, code: &str, text: &str) -> Vec<String> {
-    let Block { name, source, .. } = block;
-    let in_code = (block.names)(code);
+fn compare(block: &Block, in_code: &BTreeSet<String>, text: &str) -> Vec<String> {
+    let Block { name, sources, .. } = block;
+    let sources = sources.join(", ");
     let in_document = documented(text);
     let missing = in_code.difference(&in_document);
     let missing = missing.map(|n| format!("{DOCUMENT}: no line for {n} among the {name}"));
-    let unknown = in_document.difference(&in_code);
-    let unknown = unknown.map(|n| format!("{DOCUMENT}: {n} is not in {source}"));
+    let unknown = in_document.difference(in_code);
+    let unknown = unknown.map(|n| format!("{DOCUMENT}: {n} is not in {sources}"));
     missing.chain(unknown).chain(variables(text)).collect()
 }
 
@@ -188,7 +196,7 @@ mod tests {
             | `gone` | `BROKER_GONE` |\n<!-- end -->\n| `elsewhere` |";
         let text = marked(document, block.name).expect("it is there");
         assert_eq!(
-            compare(&block, CODE, text),
+            compare(&block, &settings(CODE), text),
             [
                 "docs/OPERATING.md: no line for limits.a_max among the settings of coordinator",
                 "docs/OPERATING.md: gone is not in coordinator/src/from_settings.rs",
