@@ -135,11 +135,11 @@ impl Peer {
 
     /// Most memory that one peer takes, whatever the other side does and whatever it is sent.
     #[must_use]
-    pub const fn memory_bytes_max(send_buffer_bytes: usize) -> usize {
+    pub const fn memory_bytes_max(send_buffer_bytes: usize, message_bytes_max: usize) -> usize {
         let packets = send_buffer_bytes / Self::PACKET_BYTES_LEAST;
         let lane = send_buffer_bytes.saturating_add(packets.saturating_mul(SENT_PACKET_BYTES));
         lane.saturating_mul(2)
-            .saturating_add(crate::sctp::RECEIVED_BYTES_MAX)
+            .saturating_add(crate::sctp::received_bytes_max(message_bytes_max))
             .saturating_add(IDLE_BYTES)
     }
 

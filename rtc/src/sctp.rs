@@ -112,7 +112,10 @@ impl Sctp {
             established: false,
             ended: false,
             farewell: None,
-            guard: Guard::default(),
+            guard: Guard::new(
+                RECEIVE_BUFFER_BYTES.max(message_bytes_max),
+                usize::try_from(message_bytes_max).unwrap_or(usize::MAX),
+            ),
             window: Window::default(),
             refused: None,
             streams: 0,
@@ -129,12 +132,14 @@ impl Sctp {
         if self.ended {
             return false;
         }
-        let full = self.window.is_full();
+        // Each association of a handshake would hold as much as the one that stays.
+        let undecided = !self.established && self.associations.len() > 1;
+        let full = self.window.is_full() || undecided;
         match self.guard.inspect_received(&packet, full) {
-            Verdict::Pass => {
-                let before = self.chunks_taken();
-                self.deliver(now, packet);
-                self.guard.note_taken(self.chunks_taken() - before);
+            Verdict::Pass => self.take(now, packet),
+            Verdict::Trim => {
+                let packet = self.guard.trim(&packet);
+                self.take(now, packet);
             }
             Verdict::Drop => {
                 if full {
@@ -151,12 +156,25 @@ impl Sctp {
                 let code = packet::abort_code(&packet);
                 if let Some(rest) = packet::before(&packet, Guard::is_farewell) {
                     self.deliver(now, rest);
+                    self.pump();
                 }
                 self.events.push_back(Event::Closed { code });
             }
             Verdict::Violation => self.end(Event::Failed),
         }
         true
+    }
+
+    fn take(&mut self, now: Instant, packet: Bytes) {
+        let before = self.chunks_taken();
+        self.deliver(now, packet.clone());
+        let taken = self.chunks_taken() - before;
+        self.guard
+            .note_taken(&packet, usize::try_from(taken).unwrap_or(usize::MAX));
+        self.pump();
+        if !self.guard.is_within_bounds() {
+            self.end(Event::Failed);
+        }
     }
 
     fn deliver(&mut self, now: Instant, packet: Bytes) {
@@ -180,7 +198,6 @@ impl Sctp {
             }
             _ => {}
         }
-        self.pump();
     }
 
     /// DATA chunks that the associations looked at.
@@ -275,7 +292,8 @@ impl Sctp {
                 continue;
             };
             while let Ok(Some(message)) = stream.read_sctp() {
-                self.guard.note_read(message.chunks.len());
+                self.guard
+                    .note_read(id, message.ssn, message.chunks.len(), message.len());
                 self.events
                     .push_back(message.to_payload(self.message_bytes_max).map_or(
                         Event::MessageTooLarge,
@@ -323,7 +341,6 @@ impl Sctp {
     pub(crate) fn poll_packet(&mut self, now: Instant) -> Option<Bytes> {
         loop {
             if let Some(packet) = self.packets.pop_front() {
-                self.guard.inspect_sent(&packet);
                 let packet = self.window.correct(packet);
                 return Some(match self.farewell {
                     Some(code) => packet::with_abort_code(packet, code),
@@ -337,6 +354,8 @@ impl Sctp {
             for (_, association) in &mut self.associations {
                 while let Some(transmit) = association.poll_transmit(now) {
                     if let Payload::RawEncode(packets) = transmit.message {
+                        let made = packets.iter();
+                        made.for_each(|packet| self.guard.inspect_made(packet));
                         self.packets.extend(packets);
                     }
                 }
@@ -421,9 +440,10 @@ const PACKET_BYTES_MAX: u32 = 1200 - 37;
 /// The window that we offer: what a peer may have us hold.
 const RECEIVE_BUFFER_BYTES: u32 = 256 * 1024;
 /// What the other side can have us hold of what it sends: read but not taken, behind a gap, and in
-/// parts.
-pub(crate) const RECEIVED_BYTES_MAX: usize =
-    HELD_BYTES_MAX + guard::AHEAD_BYTES_MAX + guard::FRAGMENTS_MAX * guard::FRAGMENT_BYTES;
+/// parts of messages up to a length.
+pub(crate) const fn received_bytes_max(message_bytes_max: usize) -> usize {
+    HELD_BYTES_MAX + guard::AHEAD_BYTES_MAX + guard::parts_bytes_max(message_bytes_max)
+}
 /// Streams that the other side may open: two lanes, some room for lanes to come.
 const STREAMS_MAX: usize = 16;
 /// Associations that wait for their handshake.

@@ -86,6 +86,6 @@ fn what_waits_for_one_who_does_not_read_is_bounded() {
         let held = usize::try_from(held.bytes_current).unwrap();
         println!("packets of {len} bytes: {ours:?} wait in {held} bytes");
         // The other side's inbox is among it.
-        assert!(held <= Peer::memory_bytes_max(limit), "{held}");
+        assert!(held <= Peer::memory_bytes_max(limit, 65_536), "{held}");
     }
 }

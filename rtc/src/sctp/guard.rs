@@ -1,12 +1,19 @@
 //! What `rtc-sctp` would let a hostile peer do to us, kept from it.
 //!
 //! Looks at the chunks of each decrypted packet before the association does. Without this one
-//! datagram can keep the association busy for minutes (a FORWARD TSN far ahead), and a message
-//! that never ends, or chunks far ahead of a gap, take memory without bound.
+//! datagram can keep the association busy for minutes (a FORWARD TSN far ahead), and messages that
+//! are never whole or never in their turn, or chunks far ahead of a gap, take memory without bound.
 
+mod ahead;
+mod unread;
+
+use bytes::Bytes;
+
+use self::ahead::Ahead;
+use self::unread::Unread;
 use super::packet::{
-    ABORT, Chunk, DATA, ERROR, FORWARD_TSN, INIT, INIT_ACK, RE_CONFIG, SACK, SHUTDOWN,
-    SHUTDOWN_ACK, SHUTDOWN_COMPLETE, chunks, data,
+    self, ABORT, Chunk, DATA, DATA_HEADER_BYTES, ERROR, FORWARD_TSN, INIT, INIT_ACK, RE_CONFIG,
+    SACK, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE, chunks, data,
 };
 
 /// What to do with a packet.
@@ -14,6 +21,8 @@ use super::packet::{
 pub(crate) enum Verdict {
     /// Give it to the association.
     Pass,
+    /// Give it what [`Guard::trim`] leaves of it.
+    Trim,
     /// As if it had been lost.
     Drop,
     /// The other side says goodbye; give it to the association all the same.
@@ -23,26 +32,42 @@ pub(crate) enum Verdict {
 }
 
 /// What it remembers of an association.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Guard {
     /// The highest TSN below which we have everything, as our last SACK said.
     acknowledged: Option<u32>,
-    /// As far as data came in sequence since.
+    /// The same, as of now.
     contiguous: u32,
-    /// DATA chunks of the last packet that passed.
-    passed: u64,
     /// That SACK offered no window.
     window_shut: bool,
     /// Bytes that came since, although it did not.
     overrun: usize,
     /// Stream resets that the other side asked for.
     resets: usize,
+    /// Bytes of user data that the association holds at the most.
+    buffer_bytes: usize,
+    /// What may wait although it came in sequence.
+    parts_bytes_max: usize,
     ahead: Ahead,
-    /// Parts of messages that are not whole yet, or were not at the last look.
-    fragments: usize,
+    unread: Unread,
 }
 
 impl Guard {
+    /// For an association that holds so much user data, of messages up to a length.
+    pub(crate) fn new(buffer_bytes: u32, message_bytes_max: usize) -> Self {
+        Self {
+            acknowledged: None,
+            contiguous: 0,
+            window_shut: false,
+            overrun: 0,
+            resets: 0,
+            buffer_bytes: usize::try_from(buffer_bytes).unwrap_or(usize::MAX),
+            parts_bytes_max: parts_bytes_max(message_bytes_max),
+            ahead: Ahead::default(),
+            unread: Unread::default(),
+        }
+    }
+
     /// Looks at a packet from the other side; `full` when no more data can be held.
     pub(crate) fn inspect_received(&mut self, packet: &[u8], full: bool) -> Verdict {
         let mut verdict = Verdict::Pass;
@@ -86,8 +111,13 @@ impl Guard {
                 Verdict::Pass
             }
             DATA => self.inspect_data(chunk),
-            FORWARD_TSN if self.is_in_window(chunk.u32_at(0)) => Verdict::Pass,
-            FORWARD_TSN => Verdict::Violation,
+            FORWARD_TSN => match chunk.u32_at(0).filter(|tsn| self.is_in_window(*tsn)) {
+                Some(tsn) => {
+                    self.unread.note_forward(tsn);
+                    Verdict::Pass
+                }
+                None => Verdict::Violation,
+            },
             SACK if gaps_ascend(chunk.value) => Verdict::Pass,
             SACK => Verdict::Violation,
             RE_CONFIG => {
@@ -106,8 +136,12 @@ impl Guard {
     }
 
     fn inspect_data(&mut self, chunk: &Chunk<'_>) -> Verdict {
-        if !self.is_in_window(chunk.u32_at(0)) {
+        if !chunk.u32_at(0).is_some_and(|tsn| self.is_in_window(tsn)) {
             return Verdict::Drop;
+        }
+        // No message has such a part (RFC 9260 section 6.2), and it would count as nothing.
+        if chunk.value.len() == DATA_HEADER_BYTES {
+            return Verdict::Violation;
         }
         if self.window_shut {
             self.overrun += chunk.value.len();
@@ -119,90 +153,90 @@ impl Guard {
     }
 
     /// Not too far ahead of what came in sequence; behind is harmless.
-    fn is_in_window(&self, tsn: Option<u32>) -> bool {
-        match (self.acknowledged, tsn) {
-            (Some(_), Some(tsn)) => {
-                let ahead = tsn.wrapping_sub(self.contiguous);
-                ahead <= TSN_WINDOW || ahead > u32::MAX / 2
+    fn is_in_window(&self, tsn: u32) -> bool {
+        let ahead = tsn.wrapping_sub(self.contiguous);
+        self.acknowledged.is_some() && (ahead <= TSN_WINDOW || ahead > u32::MAX / 2)
+    }
+
+    /// Takes a packet with data if what the association holds behind a gap stays within bounds. What
+    /// is next in sequence is always taken: it is what lets go of the rest.
+    fn admit_data(&self, packet: &[u8]) -> Verdict {
+        let mut contiguous = self.contiguous;
+        let mut ahead = 0;
+        for data in data(packet) {
+            match data.tsn.wrapping_sub(contiguous) {
+                1 => contiguous = data.tsn,
+                2..=TSN_WINDOW => ahead += 1,
+                // It is here already.
+                _ => {}
             }
-            _ => false,
+        }
+        let cost = packet.len() + ahead * ahead::CHUNK_BYTES;
+        if ahead == 0 || self.ahead.total() + cost <= AHEAD_BYTES_MAX {
+            Verdict::Pass
+        } else if contiguous != self.contiguous {
+            Verdict::Trim
+        } else {
+            Verdict::Drop
         }
     }
 
-    /// Takes a packet with data if what the association holds stays within bounds. What is next in
-    /// sequence always does: it is what lets go of the rest.
-    fn admit_data(&mut self, packet: &[u8]) -> Verdict {
-        let (mut contiguous, mut highest) = (self.contiguous, None);
-        let (mut ahead, mut fragments, mut passed) = (0, 0, 0);
-        for data in data(packet) {
-            passed += 1;
-            let distance = data.tsn.wrapping_sub(contiguous);
-            match distance {
-                1 => contiguous = data.tsn,
-                2..=TSN_WINDOW => {
-                    ahead += 1;
-                    highest = highest.max(Some(distance));
-                }
-                // It is here already.
+    /// What is taken of a packet that would hold too much behind a gap.
+    pub(crate) fn trim(&self, packet: &[u8]) -> Bytes {
+        packet::in_sequence(packet, self.contiguous)
+    }
+
+    /// The association has looked at so many of a packet's DATA chunks. It does not take one that is
+    /// damaged or that holds something it does not know: nothing came in sequence then.
+    pub(crate) fn note_taken(&mut self, packet: &[u8], chunks: usize) {
+        let mut last_ahead = None;
+        for data in data(packet).take(chunks) {
+            let tsn = data.tsn;
+            if self.unread.payload() >= self.buffer_bytes && !self.ahead.reaches_beyond(tsn) {
+                // It has no room, and fills no gap.
+                continue;
+            }
+            match tsn.wrapping_sub(self.contiguous) {
+                1 => self.contiguous = self.ahead.release(tsn),
+                2..=TSN_WINDOW if self.ahead.insert(tsn) => last_ahead = last_ahead.max(Some(tsn)),
                 _ => continue,
             }
-            fragments += usize::from(data.is_fragment);
+            self.unread.insert(data, packet.len());
         }
-        let in_sequence = contiguous != self.contiguous;
-        let cost = packet.len() + ahead * CHUNK_BYTES;
-        let broken = fragments > 0 && self.fragments + fragments > FRAGMENTS_MAX;
-        let too_far = ahead > 0 && self.ahead.total + cost > AHEAD_BYTES_MAX;
-        if broken && in_sequence {
-            return Verdict::Violation;
-        }
-        if broken || (too_far && !in_sequence) {
-            return Verdict::Drop;
-        }
-        if let Some(distance) = highest {
+        if let Some(tsn) = last_ahead {
             // The chunks share the packet's memory: the last one lets go of it.
-            self.ahead.add(self.contiguous.wrapping_add(distance), cost);
-        }
-        self.ahead.release(self.contiguous, contiguous);
-        self.contiguous = contiguous;
-        self.fragments += fragments;
-        self.passed = passed;
-        Verdict::Pass
-    }
-
-    /// What the association made of the packet that passed. It does not take one that is damaged or
-    /// that holds something it does not know: then the sequence did not get as far as it seemed.
-    pub(crate) fn note_taken(&mut self, chunks: u64) {
-        if chunks < std::mem::take(&mut self.passed)
-            && let Some(acknowledged) = self.acknowledged
-        {
-            self.contiguous = acknowledged;
+            self.ahead.charge(tsn, packet.len());
         }
     }
 
-    /// A message of so many chunks was read.
-    pub(crate) fn note_read(&mut self, chunks: usize) {
-        if chunks > 1 {
-            self.fragments = self.fragments.saturating_sub(chunks);
-        }
+    /// A message of so many chunks and bytes was read.
+    pub(crate) fn note_read(&mut self, stream: u16, turn: u16, chunks: usize, bytes: usize) {
+        self.unread.remove(stream, turn, chunks, bytes);
     }
 
-    /// Looks at a packet of ours: what we acknowledge, and the window that the association offers.
-    pub(crate) fn inspect_sent(&mut self, packet: &[u8]) {
+    /// What the association holds of what came.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.ahead.total() + self.unread.cost_up_to(self.contiguous)
+    }
+
+    /// Whether what came in sequence is held within bounds, when all messages were read. It is part
+    /// of one that is not whole yet, for those who keep to the rules.
+    pub(crate) fn is_within_bounds(&self) -> bool {
+        self.unread.cost_up_to(self.contiguous) <= self.parts_bytes_max
+    }
+
+    /// Looks at a packet that the association has just made: what it acknowledges, and the window
+    /// that it offers.
+    pub(crate) fn inspect_made(&mut self, packet: &[u8]) {
         let Some(Some(chunk)) = chunks(packet).next().filter(is_sack) else {
             return;
         };
         if let (Some(tsn), Some(window)) = (chunk.u32_at(0), chunk.u32_at(4)) {
-            let gaps = chunk.value.get(8..10).is_some_and(|count| count != [0, 0]);
-            if gaps {
-                self.ahead.release(self.contiguous, tsn);
-            } else {
-                self.ahead.clear();
-                if window >= super::RECEIVE_BUFFER_BYTES {
-                    self.fragments = 0;
-                }
-            }
             self.acknowledged = Some(tsn);
-            self.contiguous = tsn;
+            self.contiguous = self.ahead.release(tsn);
+            let window = usize::try_from(window).unwrap_or(usize::MAX);
+            self.unread
+                .reconcile(self.buffer_bytes.saturating_sub(window));
             self.window_shut = window == 0;
             if window > 0 {
                 self.overrun = 0;
@@ -211,65 +245,20 @@ impl Guard {
     }
 }
 
+/// Whether one TSN comes before another: they wrap round.
+fn is_before(one: u32, other: u32) -> bool {
+    let distance = other.wrapping_sub(one);
+    distance != 0 && distance <= u32::MAX / 2
+}
+
+/// What parts of messages may take that came in sequence and wait for the rest: thrice the largest
+/// message, for each part has a place in the tables, and some share a packet, which counts for each.
+pub(super) const fn parts_bytes_max(message_bytes_max: usize) -> usize {
+    3 * message_bytes_max + 4096
+}
+
 fn is_sack(chunk: &Option<Chunk<'_>>) -> bool {
     chunk.as_ref().is_some_and(|chunk| chunk.kind == SACK)
-}
-
-/// What the association holds of data that did not come in sequence: as long as something before it
-/// is missing, even what was read stays in its tables. In steps of [`STEP_TSNS`], from above: what a step
-/// cost is let go of when the sequence has passed it.
-#[derive(Debug)]
-struct Ahead {
-    /// By step, wrapping round.
-    steps: [u32; STEPS],
-    total: usize,
-}
-
-impl Default for Ahead {
-    fn default() -> Self {
-        Self {
-            steps: [0; STEPS],
-            total: 0,
-        }
-    }
-}
-
-impl Ahead {
-    fn add(&mut self, tsn: u32, cost: usize) {
-        if let (Some(step), Ok(cost)) = (self.step(tsn / STEP_TSNS), u32::try_from(cost)) {
-            *step += cost;
-            self.total += usize::try_from(cost).unwrap_or_default();
-        }
-    }
-
-    /// Everything up to a TSN came in sequence, which was so up to another before.
-    fn release(&mut self, before: u32, contiguous: u32) {
-        if self.total == 0 || contiguous.wrapping_sub(before) > u32::MAX / 2 {
-            return;
-        }
-        let steps = contiguous.wrapping_sub(before - before % STEP_TSNS) / STEP_TSNS;
-        // More steps than there are: a skip over all of them.
-        if usize::try_from(steps).is_ok_and(|steps| steps < STEPS) {
-            for step in 0..steps {
-                let number = (before / STEP_TSNS).wrapping_add(step);
-                let cost = self.step(number).map(std::mem::take).unwrap_or_default();
-                self.total -= usize::try_from(cost).unwrap_or_default();
-            }
-        } else {
-            self.clear();
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.total > 0 {
-            *self = Self::default();
-        }
-    }
-
-    fn step(&mut self, number: u32) -> Option<&mut u32> {
-        let index = usize::try_from(number).unwrap_or_default() % STEPS;
-        self.steps.get_mut(index)
-    }
 }
 
 /// Gap blocks as a receiver that keeps its own books makes them; the association walks every TSN
@@ -298,22 +287,9 @@ fn gaps_ascend(sack: &[u8]) -> bool {
 
 /// How far ahead of what came in sequence a chunk may be.
 const TSN_WINDOW: u32 = 4032;
-/// So many TSNs are accounted together.
-const STEP_TSNS: u32 = 64;
-/// Enough for [`TSN_WINDOW`], wherever in a step it begins.
-const STEPS: usize = 64;
-/// What a chunk takes in the association's tables, besides its packet; measured in
-/// `tests/memory.rs`.
-const CHUNK_BYTES: usize = 1024;
 /// What may wait behind a gap, tables included: more than a whole window of full packets, or 1000
 /// small ones; those beyond are sent again later.
 pub(super) const AHEAD_BYTES_MAX: usize = 1024 * 1024;
-/// Parts of messages that may wait for the rest. The window holds 225 that fill their packets, and
-/// nobody makes many that do not; nobody keeps to tiny ones, whose tables would take a hundred times
-/// the window.
-pub(super) const FRAGMENTS_MAX: usize = 640;
-/// A whole datagram for a byte, and the tables.
-pub(super) const FRAGMENT_BYTES: usize = 2048 + 512;
 /// With the window shut and nothing to read, the association still takes what may complete a
 /// message: twice the largest is enough for everyone who keeps to the maximum.
 const OVERRUN_BYTES_MAX: usize = 128 * 1024;

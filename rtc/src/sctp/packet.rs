@@ -45,24 +45,63 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// A DATA chunk's place, and whether it is a part of a message only.
+/// A DATA chunk without its user data.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Data {
     pub(super) tsn: u32,
-    pub(super) is_fragment: bool,
+    pub(super) stream: u16,
+    /// Its message's number in the stream; means nothing where it is unordered.
+    pub(super) turn: u16,
+    /// Of user data.
+    pub(super) bytes: u16,
+    pub(super) unordered: bool,
+    /// It is a message's first.
+    pub(super) begins: bool,
+    /// It is a message's last.
+    pub(super) ends: bool,
+}
+
+impl Data {
+    /// The chunk's, if it is one of data.
+    fn of(chunk: &Chunk<'_>) -> Option<Self> {
+        let (header, user) = chunk.value.split_first_chunk::<DATA_HEADER_BYTES>()?;
+        let [t0, t1, t2, t3, s0, s1, n0, n1, ..] = *header;
+        (chunk.kind == DATA).then(|| Self {
+            tsn: u32::from_be_bytes([t0, t1, t2, t3]),
+            stream: u16::from_be_bytes([s0, s1]),
+            turn: u16::from_be_bytes([n0, n1]),
+            bytes: u16::try_from(user.len()).unwrap_or(u16::MAX),
+            unordered: chunk.flags & UNORDERED != 0,
+            begins: chunk.flags & BEGINS != 0,
+            ends: chunk.flags & ENDS != 0,
+        })
+    }
 }
 
 /// The DATA chunks of a packet.
 pub(super) fn data(packet: &[u8]) -> impl Iterator<Item = Data> {
     let chunks = chunks(packet).map_while(|chunk| chunk);
-    chunks
-        .filter(|chunk| chunk.kind == DATA)
-        .filter_map(|chunk| {
-            Some(Data {
-                tsn: chunk.u32_at(0)?,
-                is_fragment: chunk.flags & WHOLE != WHOLE,
-            })
-        })
+    chunks.filter_map(|chunk| Data::of(&chunk))
+}
+
+/// The packet with those of its DATA chunks only that continue the sequence.
+pub(super) fn in_sequence(packet: &[u8], contiguous: u32) -> Bytes {
+    let mut kept = packet
+        .get(..COMMON_HEADER_BYTES)
+        .unwrap_or_default()
+        .to_vec();
+    let (mut at, mut next) = (COMMON_HEADER_BYTES, contiguous.wrapping_add(1));
+    for chunk in chunks(packet).map_while(|chunk| chunk) {
+        let end = at + chunk.padded;
+        let continues = Data::of(&chunk).is_none_or(|data| data.tsn == next);
+        if continues {
+            kept.extend(packet.get(at..end).unwrap_or_default());
+            next = next.wrapping_add(u32::from(chunk.kind == DATA));
+        }
+        at = end;
+    }
+    seal(&mut kept);
+    kept.into()
 }
 
 /// The chunks of a packet; `None` in place of one that is not whole, which is the last then.
@@ -166,7 +205,11 @@ fn seal(packet: &mut [u8]) {
 
 /// An error cause: the owner of the association wanted it to end.
 const USER_INITIATED: u16 = 12;
-/// Flags of a DATA chunk that begins a message and ends it.
-const WHOLE: u8 = 3;
+/// TSN, stream, number in the stream, payload protocol.
+pub(super) const DATA_HEADER_BYTES: usize = 12;
+// Flags of a DATA chunk.
+const ENDS: u8 = 1;
+const BEGINS: u8 = 2;
+const UNORDERED: u8 = 4;
 /// Behind the common header, the SACK's own and the TSN that it acknowledges.
 const WINDOW_AT: usize = COMMON_HEADER_BYTES + 8;
