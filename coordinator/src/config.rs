@@ -7,7 +7,9 @@ use auth::{Authenticator, ClusterSecret, SharedSecret};
 use bytes::Bytes;
 use coordinator_core::{Instance, Selector, Topology};
 
-use crate::{hub::COMMANDS_MAX, listener::HEADER_BYTES_MAX};
+use crate::{
+    AddressLimits, Proxies, addresses::TABLE_BYTES, hub::COMMANDS_MAX, listener::HEADER_BYTES_MAX,
+};
 
 /// Everything that a coordinator needs to know.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub struct Config {
     pub raw_cluster_secret: bool,
     /// How long a session that has ended may still be taken up.
     pub resume_lifetime: Duration,
+    /// Who may say for whom it asks.
+    pub proxies: Proxies,
     /// Static pages, beside the endpoints.
     pub pages: Vec<Page>,
     /// How much is taken.
@@ -58,6 +62,7 @@ impl Config {
             servers: None,
             raw_cluster_secret: false,
             resume_lifetime: RESUME_LIFETIME,
+            proxies: Proxies::default(),
             pages: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -81,6 +86,8 @@ pub struct Page {
 pub struct Limits {
     /// The state machine's: sessions, sizes, rates.
     pub core: coordinator_core::Limits,
+    /// What one address may have.
+    pub addresses: AddressLimits,
     /// HTTP requests at once, upgrades included until they are sessions.
     pub requests_max: usize,
     /// Refused sessions at once that are upgraded only to be told why. Beyond it a refusal is an
@@ -96,6 +103,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             core: coordinator_core::Limits::default(),
+            addresses: AddressLimits::default(),
             requests_max: 1024,
             refused_max: 1024,
             // WELCOME, then an offer and some candidates for each server that it tries.
@@ -133,6 +141,7 @@ impl Limits {
             .saturating_add(refused)
             .saturating_add(requests)
             .saturating_add(hub)
+            .saturating_add(TABLE_BYTES)
     }
 
     /// One session without what waits for it to read.
@@ -220,7 +229,7 @@ mod tests {
     fn the_most_that_is_held_is_the_sum_of_the_limits() {
         let defaults = Limits::default();
         // 50,000 clients of 136 KiB are most of it.
-        assert_eq!(defaults.memory_bytes_max(), 8_320_057_344);
+        assert_eq!(defaults.memory_bytes_max(), 8_328_445_952);
         let more = |change: fn(&mut Limits)| {
             let mut limits = Limits::default();
             change(&mut limits);

@@ -16,7 +16,7 @@ use settings::{Effective, Problems, Settings};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    Config, Limits, Outbox, Timeouts,
+    AddressLimits, Config, Limits, Outbox, Proxies, ProxyHeader, Timeouts,
     cli::Args,
     config::{ADMIN_PORT, LISTEN},
 };
@@ -70,7 +70,11 @@ pub(crate) fn load(
         topology: settings.take_choice("topology", defaults.topology, &Topology::ALL),
         raw_cluster_secret: settings.take("raw_cluster_secret", defaults.raw_cluster_secret),
         resume_lifetime: resume_lifetime(&mut settings, defaults.resume_lifetime),
-        limits: limits(&mut settings, &defaults.limits),
+        limits: Limits {
+            addresses: addresses(&mut settings, &defaults.limits.addresses),
+            ..limits(&mut settings, &defaults.limits)
+        },
+        proxies: proxies(&mut settings, &defaults.proxies),
         timeouts: timeouts(&mut settings, &defaults.timeouts),
         ..defaults
     };
@@ -200,6 +204,7 @@ fn limits(settings: &mut Settings, defaults: &Limits) -> Limits {
             contacts_max: limit("limits.contacts_max", core.contacts_max),
             ..core.clone()
         },
+        addresses: defaults.addresses.clone(),
         requests_max: limit("limits.requests_max", defaults.requests_max),
         refused_max: limit("limits.refused_max", defaults.refused_max),
         client_outbox: Outbox {
@@ -243,6 +248,31 @@ fn limits(settings: &mut Settings, defaults: &Limits) -> Limits {
             ..limits.core
         },
         ..limits
+    }
+}
+
+/// 0 is no limit.
+fn addresses(settings: &mut Settings, defaults: &AddressLimits) -> AddressLimits {
+    AddressLimits {
+        connections_per_s: settings.take(
+            "limits.address_connections_per_s",
+            defaults.connections_per_s,
+        ),
+        connections_burst: settings.take_within(
+            "limits.address_connections_burst",
+            defaults.connections_burst,
+            1..=10_000_000,
+        ),
+        requests_max: settings.take("limits.address_requests_max", defaults.requests_max),
+        sessions_max: settings.take("limits.address_sessions_max", defaults.sessions_max),
+        exempt: settings.take("limits.address_exempt", defaults.exempt.clone()),
+    }
+}
+
+fn proxies(settings: &mut Settings, defaults: &Proxies) -> Proxies {
+    Proxies {
+        addresses: settings.take("proxies.addresses", defaults.addresses.clone()),
+        header: settings.take_choice("proxies.header", defaults.header, &ProxyHeader::ALL),
     }
 }
 

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod addresses;
 mod admin;
 pub mod cli;
 mod config;
@@ -53,12 +54,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use coordinator_core::{Selector, Topology};
 
-pub use crate::config::{Config, Limits, Outbox, Page, Timeouts};
 use crate::{
+    addresses::Addresses,
     hub::{Hub, Tokens},
     listener::Listener,
     metrics::Metrics,
     room::Room,
+};
+pub use crate::{
+    addresses::{Limits as AddressLimits, Proxies, ProxyHeader},
+    config::{Config, Limits, Outbox, Page, Timeouts},
 };
 
 /// A coordinator that listens. It answers once [`Self::run`] runs.
@@ -111,6 +116,8 @@ struct Shared {
     metrics: Metrics,
     registry: Registry,
     room: Room,
+    addresses: Arc<Addresses>,
+    proxies: Proxies,
     tasks: TaskTracker,
     /// Sessions are to be closed, and no new ones let in.
     stop: CancellationToken,
@@ -133,7 +140,8 @@ impl Server {
 
         let (stats_sender, stats) = watch::channel(Stats::default());
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry, stats.clone());
+        let addresses = Addresses::new(config.limits.addresses.clone());
+        let metrics = Metrics::register(&mut registry, stats.clone(), Arc::clone(&addresses));
         let core = Coordinator::new(coordinator_core::Config {
             instance: config.instance,
             started: since_epoch(),
@@ -158,6 +166,8 @@ impl Server {
             cluster_secret: config.cluster_secret,
             admin_secret: config.admin_secret,
             room: Room::new(&config.limits),
+            addresses,
+            proxies: config.proxies,
             limits: config.limits,
             timeouts: config.timeouts,
             pages: config.pages,
@@ -209,6 +219,7 @@ impl Server {
                 socket,
                 router: admin::router(Arc::clone(&shared)),
                 requests_max: ADMIN_REQUESTS_MAX,
+                is_public: false,
                 tasks: around.clone(),
             };
             let (shared, late) = (Arc::clone(&shared), late.clone());
@@ -220,6 +231,7 @@ impl Server {
             socket,
             router: routes::router(Arc::clone(&shared)),
             requests_max: shared.limits.requests_max,
+            is_public: true,
             tasks: shared.tasks.clone(),
         };
         listener.accept(&shared, &shutdown).await;

@@ -1,15 +1,22 @@
 //! Accepting connections: so many requests at once, each with its deadlines.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use proto::Reason;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -18,7 +25,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service as _;
 
-use crate::{Shared, metrics::Request as Outcome, session, upgrade::Remote};
+use crate::{
+    Shared,
+    addresses::{Held, TooMany},
+    metrics::Request as Outcome,
+    refusal, session,
+    upgrade::Remote,
+};
 
 /// A listener: what it serves, and to how many at once.
 #[derive(Debug)]
@@ -26,6 +39,8 @@ pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) router: Router,
     pub(crate) requests_max: usize,
+    /// Whether the limits for each address count, and proxies speak for others.
+    pub(crate) is_public: bool,
     /// Where its connections are tasks.
     pub(crate) tasks: TaskTracker,
 }
@@ -46,18 +61,47 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, remote)) => {
+                    let Ok(held) = self.hold(shared, remote.ip()) else {
+                        continue;
+                    };
                     let (shared, shutdown) = (Arc::clone(shared), shutdown.clone());
                     let router = self.router.clone();
                     self.tasks.spawn(async move {
                         let request = serve(&shared, &shutdown, router, stream, remote);
                         session::unless(&shared.abort, request).await;
-                        drop(permit);
+                        drop((permit, held));
                     });
                 }
                 Err(error) => recover(shared, &error).await,
             }
         }
     }
+
+    /// A connection's place among those of its address. One too many is closed unanswered: an answer
+    /// would have to wait for its request.
+    fn hold(&self, shared: &Shared, ip: IpAddr) -> Result<Option<Held>, TooMany> {
+        if !self.is_public || shared.proxies.contain(ip) {
+            return Ok(None);
+        }
+        let held = shared.addresses.request(Instant::now(), ip).map(Some);
+        held.inspect_err(|&why| shared.metrics.too_many(why))
+    }
+}
+
+/// Whose request it is that has come from `from`, and its place among those of that address, when the
+/// connection itself has none.
+fn client(
+    shared: &Shared,
+    from: SocketAddr,
+    headers: &HeaderMap,
+) -> Result<(SocketAddr, Option<Held>), TooMany> {
+    if !shared.proxies.contain(from.ip()) {
+        return Ok((from, None));
+    }
+    let ip = shared.proxies.client(from.ip(), headers);
+    let held = shared.addresses.request(Instant::now(), ip);
+    let held = held.inspect_err(|&why| shared.metrics.too_many(why))?;
+    Ok((SocketAddr::new(ip, 0), Some(held)))
 }
 
 /// A connection that ended before it was accepted is its own affair. Without file descriptors, or
@@ -85,10 +129,20 @@ async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot turn off Nagle's algorithm");
     }
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Remote(remote));
-        let response = router.clone().call(request.map(Body::new));
-        async move { response.await.map(closing) }
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let mut router = router.clone();
+        async move {
+            let response = match client(shared, remote, request.headers()) {
+                Ok((remote, held)) => {
+                    request.extensions_mut().insert(Remote(remote));
+                    let response = router.call(request.map(Body::new)).await;
+                    drop(held);
+                    response
+                }
+                Err(_) => Ok(refusal::response(Reason::TooManyFromAddress)),
+            };
+            response.map(closing)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

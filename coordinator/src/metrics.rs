@@ -2,7 +2,7 @@
 
 mod labels;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use coordinator_core::Stats;
 use prometheus_client::{
@@ -18,6 +18,8 @@ use prometheus_client::{
 use proto::Reason;
 use tokio::sync::watch;
 
+use crate::addresses::{Addresses, TooMany};
+
 use self::labels::{By, ByEnd, ByRole, by};
 pub(crate) use self::labels::{Dropped, End, NoResume, Refused, Request};
 
@@ -28,6 +30,7 @@ pub(crate) struct Metrics {
     closed: Family<ByEnd, Counter>,
     refused: Family<By<Refused>, Counter>,
     admin_refused: Family<By<Refused>, Counter>,
+    address_limits: Family<By<TooMany>, Counter>,
     dropped: Family<By<Dropped>, Counter>,
     requests: Family<By<Request>, Counter>,
     accept_failures: Counter,
@@ -37,7 +40,11 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Registers the shell's counters, and the state machine's as they are in `stats` at scrape.
-    pub(crate) fn register(registry: &mut Registry, stats: watch::Receiver<Stats>) -> Self {
+    pub(crate) fn register(
+        registry: &mut Registry,
+        stats: watch::Receiver<Stats>,
+        addresses: Arc<Addresses>,
+    ) -> Self {
         let metrics = Self::default();
         let registry = registry.sub_registry_with_prefix("coordinator");
         registry.register("sessions_opened", "Sessions let in", metrics.opened.clone());
@@ -55,6 +62,11 @@ impl Metrics {
             "admin_refusals",
             "Requests to the admin API that were refused, by reason",
             metrics.admin_refused.clone(),
+        );
+        registry.register(
+            "address_limits",
+            "Times that an address got no more, by what it had enough of",
+            metrics.address_limits.clone(),
         );
         registry.register(
             "frames_dropped",
@@ -77,7 +89,11 @@ impl Metrics {
             metrics.pauses.clone(),
         );
         let not_resumed = metrics.not_resumed.clone();
-        registry.register_collector(Box::new(Core { stats, not_resumed }));
+        registry.register_collector(Box::new(Core {
+            stats,
+            addresses,
+            not_resumed,
+        }));
         metrics
     }
 
@@ -98,6 +114,10 @@ impl Metrics {
     pub(crate) fn admin_refused(&self, reason: Reason) {
         let reason = Refused::For(reason);
         self.admin_refused.get_or_create(&by(reason)).inc();
+    }
+
+    pub(crate) fn too_many(&self, what: TooMany) {
+        self.address_limits.get_or_create(&by(what)).inc();
     }
 
     pub(crate) fn dropped(&self, reason: Dropped) {
@@ -128,6 +148,7 @@ impl Metrics {
 #[derive(Debug)]
 struct Core {
     stats: watch::Receiver<Stats>,
+    addresses: Arc<Addresses>,
     not_resumed: [Counter; NoResume::ALL.len()],
 }
 
@@ -142,6 +163,11 @@ impl Collector for Core {
                 "clients_waiting",
                 "Clients that wait for a server that has room",
                 stats.waiting,
+            ),
+            (
+                "addresses",
+                "Addresses that have a session or a request, or had one just now",
+                u64::try_from(self.addresses.len()).unwrap_or(u64::MAX),
             ),
         ];
         for (name, help, value) in gauges {

@@ -25,6 +25,7 @@ pub(crate) fn response(reason: Reason) -> Response {
         Reason::UnknownRole => StatusCode::BAD_REQUEST,
         Reason::Unauthenticated => StatusCode::UNAUTHORIZED,
         Reason::Forbidden => StatusCode::FORBIDDEN,
+        Reason::TooManyFromAddress => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     let body = Body {

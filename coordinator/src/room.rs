@@ -5,7 +5,7 @@ use std::{future, sync::Arc};
 use proto::Role;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::Limits;
+use crate::{Limits, addresses::Held};
 
 /// How many sessions of each kind there may be.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Place {
     permit: OwnedSemaphorePermit,
     /// Where its own place is to come from.
     predecessor: Option<Arc<Semaphore>>,
+    /// Its place among those of its address.
+    _at_address: Option<Held>,
 }
 
 impl Room {
@@ -43,6 +45,7 @@ impl Room {
         Some(Place {
             permit,
             predecessor: None,
+            _at_address: None,
         })
     }
 
@@ -52,6 +55,7 @@ impl Room {
         Some(Place {
             permit,
             predecessor: Some(Arc::clone(self.of(role))),
+            _at_address: None,
         })
     }
 
@@ -61,6 +65,7 @@ impl Room {
         Some(Place {
             permit,
             predecessor: None,
+            _at_address: None,
         })
     }
 
@@ -73,6 +78,14 @@ impl Room {
 }
 
 impl Place {
+    /// The same, with a place among those of its address.
+    pub(crate) fn at(self, held: Held) -> Self {
+        Self {
+            _at_address: Some(held),
+            ..self
+        }
+    }
+
     /// Whether it is one only for as long as there is a predecessor to take it from.
     pub(crate) const fn is_successors(&self) -> bool {
         self.predecessor.is_some()

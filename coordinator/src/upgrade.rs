@@ -1,6 +1,10 @@
 //! `/connect` and `/discover`: who asks, for which role, and whether it gets a session.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use auth::{
     Credentials, UpgradeRequest,
@@ -20,6 +24,7 @@ use tokio::time;
 
 use crate::{
     Shared,
+    addresses::TooMany,
     metrics::{NoResume, Refused},
     refusal,
     room::Place,
@@ -109,6 +114,11 @@ async fn admit(
     let place = shared.room.enter(role);
     let place = place.or_else(|| shown.and_then(|_| shared.room.enter_as_successor(role)));
     let place = place.ok_or(Reason::Overloaded)?;
+    let ip = remote.0.ip();
+    let counts = role == Role::Client;
+    if counts && shown.is_none() && shared.addresses.is_full(Instant::now(), ip) {
+        return Err(too_many(shared));
+    }
     let token = token::find(uri, headers);
     let credentials = Credentials::Upgrade(UpgradeRequest {
         uri,
@@ -128,6 +138,13 @@ async fn admit(
     if place.is_successors() && resume.is_none() {
         return Err(Reason::Overloaded);
     }
+    let place = if counts {
+        let replaces = resume.is_some();
+        let held = shared.addresses.session(Instant::now(), ip, replaces);
+        place.at(held.ok_or_else(|| too_many(shared))?)
+    } else {
+        place
+    };
     let owner = Owner {
         role,
         ours,
@@ -136,6 +153,11 @@ async fn admit(
         region: token::query(uri, "region").and_then(|name| Region::parse(&name)),
     };
     Ok((owner, place))
+}
+
+fn too_many(shared: &Shared) -> Reason {
+    shared.metrics.too_many(TooMany::Sessions);
+    Reason::TooManyFromAddress
 }
 
 /// What somebody may take up. A token that is not good costs nothing but the alias.

@@ -94,6 +94,10 @@ reasons! {
     20 SessionQueueFull retry "the session did not keep up with what it was sent";
     /// There is a hub already.
     21 HubTaken retry "there is a hub already, and a star has one";
+    /// An address has as many sessions or peers as one address may.
+    27 TooManyFromAddress retry "there are as many from this address as there may be";
+    /// A browser said that the page is of a site which may not come here.
+    28 OriginForbidden final "pages of this site may not come here";
 
     // --- errors that close nothing ---
     /// A packet over the server's limit.

@@ -430,6 +430,16 @@ declare const REASONS: {
         readonly retryable: true;
         readonly text: "there is a hub already, and a star has one";
     };
+    readonly 27: {
+        readonly name: "TooManyFromAddress";
+        readonly retryable: true;
+        readonly text: "there are as many from this address as there may be";
+    };
+    readonly 28: {
+        readonly name: "OriginForbidden";
+        readonly retryable: false;
+        readonly text: "pages of this site may not come here";
+    };
     readonly 100: {
         readonly name: "PacketTooLarge";
         readonly retryable: false;

@@ -106,6 +106,16 @@ export const REASONS = {
     retryable: true,
     text: "there is a hub already, and a star has one",
   },
+  27: {
+    name: "TooManyFromAddress",
+    retryable: true,
+    text: "there are as many from this address as there may be",
+  },
+  28: {
+    name: "OriginForbidden",
+    retryable: false,
+    text: "pages of this site may not come here",
+  },
   100: {
     name: "PacketTooLarge",
     retryable: false,
