@@ -10,6 +10,7 @@ use std::{
 use auth::{Authenticator, ClusterSecret, Role};
 use commserver_core::{Drain, Limits, Timings};
 use http::Uri;
+use settings::Network;
 use shard::{Impair, PeerConfig, budget, outbox};
 
 /// Everything that a commserver needs to know.
@@ -143,6 +144,10 @@ pub struct Rtc {
     pub reliable_budget: budget::Config,
     /// What a client may send on its unreliable lane.
     pub unreliable_budget: budget::Config,
+    /// Connectivity checks from unknown addresses that are looked at, for all peers together.
+    pub unproved_budget: budget::Config,
+    /// Clients from one address.
+    pub addresses: AddressLimits,
     /// Settings of every peer's engine.
     pub peer: PeerConfig,
     /// Answer connectivity checks without making any, as a server with a known address may.
@@ -163,11 +168,36 @@ impl Default for Rtc {
             link_outbox_times: 16,
             reliable_budget: budget::Config::GENEROUS,
             unreliable_budget: budget::Config::GENEROUS,
+            unproved_budget: budget::Config {
+                packets_per_s: 20_000,
+                bytes_per_s: 0,
+                burst: Duration::from_secs(1),
+            },
+            addresses: AddressLimits::default(),
             peer: PeerConfig::default(),
             ice_lite: true,
             socket_buffer_bytes: 4 * 1024 * 1024,
             commands_max: 1024,
             impair: None,
+        }
+    }
+}
+
+/// How many clients may come from one address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressLimits {
+    /// Clients at once; 0 for any number.
+    pub peers_max: usize,
+    /// Addresses that it does not count for.
+    pub exempt: Vec<Network>,
+}
+
+impl Default for AddressLimits {
+    fn default() -> Self {
+        Self {
+            // Half of what a server takes.
+            peers_max: 2048,
+            exempt: Network::LOOPBACK.into(),
         }
     }
 }

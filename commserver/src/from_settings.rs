@@ -20,7 +20,9 @@ use shard::{
     outbox::{self, Policy},
 };
 
-use crate::{Authentication, Compat, Config, Drain, Limits, Rtc, Timings, Uplink, cli::Args};
+use crate::{
+    AddressLimits, Authentication, Compat, Config, Drain, Limits, Rtc, Timings, Uplink, cli::Args,
+};
 
 /// What the settings add up to.
 #[derive(Debug)]
@@ -199,6 +201,12 @@ fn limits(settings: &mut Settings) -> Limits {
         ),
         topics_max: count(settings, "limits.topics_max", defaults.topics_max),
         topic_bytes_max: count(settings, "limits.topic_bytes_max", defaults.topic_bytes_max),
+        topic_levels_max: count(
+            settings,
+            "limits.topic_levels_max",
+            defaults.topic_levels_max,
+        ),
+        handshakes_max: count(settings, "limits.handshakes_max", defaults.handshakes_max),
         packet_bytes_max: settings.take_within(
             "limits.packet_bytes_max",
             defaults.packet_bytes_max,
@@ -274,6 +282,7 @@ fn rtc(settings: &mut Settings) -> Rtc {
     };
     rtc.link_outbox_times = count(settings, "outbox.link_times", rtc.link_outbox_times);
     budgets(settings, &mut rtc);
+    addresses(settings, &mut rtc);
     rtc
 }
 
@@ -294,6 +303,17 @@ fn budgets(settings: &mut Settings, rtc: &mut Rtc) {
     let burst = settings.take_within("limits.rate_burst", reliable.burst, BURSTS);
     rtc.reliable_budget.burst = burst;
     rtc.unreliable_budget.burst = burst;
+}
+
+/// 0 is no limit.
+fn addresses(settings: &mut Settings, rtc: &mut Rtc) {
+    let checks = &mut rtc.unproved_budget.packets_per_s;
+    *checks = settings.take("limits.unproved_checks_per_s", *checks);
+    let defaults = &rtc.addresses;
+    rtc.addresses = AddressLimits {
+        peers_max: settings.take("limits.address_peers_max", defaults.peers_max),
+        exempt: settings.take("limits.address_exempt", defaults.exempt.clone()),
+    };
 }
 
 fn uplink(settings: &mut Settings) -> Uplink {

@@ -2,6 +2,7 @@
 //! peers by its own ids and nothing about transports, and the shard, the uplink and the
 //! authenticator.
 
+mod addresses;
 mod bridge;
 mod cpu;
 pub(crate) mod seats;
@@ -19,7 +20,7 @@ use shard::{Event, Handler, Peers};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::bridge::refusal;
+pub(crate) use self::{addresses::Addresses, bridge::refusal};
 use self::{bridge as to, seats::Seats};
 use crate::authentication::Request;
 
@@ -64,6 +65,7 @@ pub(crate) struct Hub {
     seats: Seats,
     secret: ClusterSecret,
     transport: Transport,
+    addresses: Addresses,
     signals: mpsc::Sender<Bytes>,
     questions: Questions,
     stop: CancellationToken,
@@ -103,6 +105,7 @@ impl Hub {
         broker: Broker,
         secret: ClusterSecret,
         transport: Transport,
+        addresses: Addresses,
         outlets: Outlets,
     ) -> Self {
         Self {
@@ -110,6 +113,7 @@ impl Hub {
             seats: Seats::default(),
             secret,
             transport,
+            addresses,
             signals: outlets.signals,
             questions: outlets.questions,
             stop: outlets.stop,
@@ -150,6 +154,7 @@ impl Hub {
                 }
             }
             Output::ClosePeer { peer, reason } => {
+                self.addresses.leave(peer);
                 if let Some(key) = self.seats.vacate(peer) {
                     tracing::debug!(%peer, %reason, "peer closed");
                     peers.close_with(now, key, reason.number());
@@ -245,6 +250,8 @@ impl Hub {
         let role = to::auth_role(role);
         if role.is_server() {
             self.give_room(now, peer, peers);
+        } else if !self.has_room_at_its_address(peer, peers) {
+            return self.decide(now, peer, Err(Reason::TooManyFromAddress));
         }
         let link = self.link(peer, pair, Side::Acceptor, peers);
         let request = link.map(|link| Request {
@@ -262,15 +269,25 @@ impl Hub {
         let asked = request.is_some_and(|request| queue.try_send(request).is_ok());
         if !asked {
             self.snapshot.authentications_refused += 1;
-            let result = Err(Reason::AuthUnavailable);
-            let proof = Bytes::new();
-            let input = Input::Authenticated {
-                peer,
-                result,
-                proof,
-            };
-            self.broker.handle_input(now, input);
+            self.decide(now, peer, Err(Reason::AuthUnavailable));
         }
+    }
+
+    fn has_room_at_its_address(&mut self, peer: PeerId, peers: &Peers) -> bool {
+        let engine = self.seats.key(peer).and_then(|key| peers.engine(key));
+        let proven = engine.and_then(|engine| engine.proven_addrs().next());
+        proven.is_none_or(|addr| self.addresses.enter(peer, addr.ip()))
+    }
+
+    /// Answers a question without asking.
+    fn decide(&mut self, now: Instant, peer: PeerId, result: Result<Identity, Reason>) {
+        let proof = Bytes::new();
+        let input = Input::Authenticated {
+            peer,
+            result,
+            proof,
+        };
+        self.broker.handle_input(now, input);
     }
 
     /// For a peer that is about to become a link: it stands for many clients, each of which has its
@@ -396,6 +413,7 @@ impl Hub {
             Event::Closed { peer, reason } => {
                 let peer = self.seats.id(peer)?;
                 let _key = self.seats.vacate(peer);
+                self.addresses.leave(peer);
                 tracing::debug!(%peer, ?reason, "peer gone");
                 let reason = to::reason(reason);
                 (peer, Input::PeerClosed { peer, reason })

@@ -18,5 +18,5 @@ mod uplink;
 pub use commserver_core::{Drain, Drop, GoneHint, Limits, Stats, Timings};
 pub use shard::{Impair, PeerConfig, outbox};
 
-pub use config::{Authentication, Compat, Config, Rtc, Uplink};
+pub use config::{AddressLimits, Authentication, Compat, Config, Rtc, Uplink};
 pub use server::{BindError, RunError, Server, Status};

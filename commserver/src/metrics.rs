@@ -84,6 +84,10 @@ impl Page<'_> {
         self.by("result", "gone_hints", help, hints)?;
         let help = "Of those, peers that were gone";
         self.counter("gone_closed", help, stats.gone_closed)?;
+        let help = "Clients whose lane is not open yet";
+        self.gauge("handshakes", help, stats.handshakes)?;
+        let help = "Handshakes that had to make room for another";
+        self.counter("handshakes_evicted", help, stats.handshakes_evicted)?;
         self.reasons("refusals", "CONNECTs refused", &stats.refusals)?;
         self.reasons(
             "peers_closed",

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, admin,
     authentication::Desk,
-    hub::{Hub, Outlets, Questions, Snapshot, Transport, thread::HubThread},
+    hub::{Addresses, Hub, Outlets, Questions, Snapshot, Transport, thread::HubThread},
     metrics::Collected,
     uplink::{self, Uplink},
 };
@@ -138,7 +138,8 @@ impl Server {
             ice_lite: config.rtc.ice_lite,
             link_outbox_times: config.rtc.link_outbox_times,
         };
-        let hub = Hub::new(broker, secret.clone(), transport, outlets);
+        let addresses = Addresses::new(config.rtc.addresses.clone());
+        let hub = Hub::new(broker, secret.clone(), transport, addresses, outlets);
         let (hub, bound) = HubThread::start(shard_config(&config)?, hub, stop).await?;
 
         let uplink_stats = Arc::new(uplink::Stats::default());
@@ -269,6 +270,7 @@ fn shard_config(config: &Config) -> Result<shard::Config, BindError> {
         unreliable: rtc.unreliable,
         reliable_budget: rtc.reliable_budget,
         unreliable_budget: rtc.unreliable_budget,
+        unproved_budget: rtc.unproved_budget,
         peer: rtc.peer,
         commands_max: rtc.commands_max,
         impair: rtc.impair,

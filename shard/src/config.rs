@@ -31,6 +31,9 @@ pub struct Config {
     pub reliable_budget: budget::Config,
     /// What every peer may send on its unreliable lane. More is dropped.
     pub unreliable_budget: budget::Config,
+    /// Datagrams that a peer has to prove, for all peers together: connectivity checks that name one,
+    /// from an address that is not known to be its. More are dropped unproved.
+    pub unproved_budget: budget::Config,
     /// Settings of every peer's engine.
     pub peer: PeerConfig,
     /// Most commands that wait; [`crate::Handle::try_send`] refuses one more.
@@ -62,6 +65,7 @@ impl Config {
             unreliable: outbox::Config::UNRELIABLE,
             reliable_budget: budget::Config::NONE,
             unreliable_budget: budget::Config::NONE,
+            unproved_budget: budget::Config::NONE,
             peer: PeerConfig::default(),
             commands_max: 1024,
             impair: None,

@@ -13,6 +13,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rtc_peer::{Fingerprint, Input, Lane, Peer, Role, SendError, Signal};
 
 use crate::{
+    budget::Budget,
     config::Config,
     deadlines::Deadlines,
     demux::Demux,
@@ -37,6 +38,7 @@ pub struct Peers {
     seats: Seats,
     demux: Demux,
     deadlines: Deadlines,
+    unproved: Budget,
     work: Work,
     stats: Arc<Stats>,
 }
@@ -83,6 +85,7 @@ impl Peers {
             seats: Seats::default(),
             demux: Demux::default(),
             deadlines: Deadlines::default(),
+            unproved: Budget::default(),
             work: Work::default(),
             stats,
             config,

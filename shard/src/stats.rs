@@ -50,6 +50,8 @@ pub enum DropReason {
     UnknownTransaction,
     /// Datagram in: STUN whose integrity check fails for the peer that it names.
     BadIntegrity,
+    /// A connectivity check from an unknown address, beyond [`crate::Config::unproved_budget`].
+    UnprovedLimited,
     /// Datagram in: STUN that is not well formed.
     Malformed,
     /// Datagram in or out: lost by the impairment, as asked.
@@ -102,12 +104,13 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::UnknownProtocol,
         Self::UnknownAddress,
         Self::UnknownUser,
         Self::UnknownTransaction,
         Self::BadIntegrity,
+        Self::UnprovedLimited,
         Self::Malformed,
         Self::Impaired,
         Self::ImpairmentFull,
@@ -142,6 +145,7 @@ impl DropReason {
             Self::UnknownUser => "unknown_user",
             Self::UnknownTransaction => "unknown_transaction",
             Self::BadIntegrity => "bad_integrity",
+            Self::UnprovedLimited => "unproved_limited",
             Self::Malformed => "malformed",
             Self::Impaired => "impaired",
             Self::ImpairmentFull => "impairment_full",

@@ -148,6 +148,7 @@ impl Broker {
             }
         }
         self.stats.clients = self.peers.clients();
+        self.stats.handshakes = self.peers.handshakes();
         self.stats.clients_ready = self.peers.clients_ready();
         self.stats.links = self.peers.links_len();
         self.stats.topics = self.topics.len();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::{Role, limits};
+use proto::{Role, limits, topic};
 
 /// Everything that a broker needs to know about itself.
 #[derive(Debug, Clone)]
@@ -91,12 +91,25 @@ pub struct Limits {
     pub topics_max: usize,
     /// Longest topic, in bytes.
     pub topic_bytes_max: usize,
+    /// Most levels of a topic: parts between slashes.
+    pub topic_levels_max: usize,
+    /// Clients at once whose lane is not open yet. One more takes the place of one that has taken
+    /// long, or is refused.
+    pub handshakes_max: usize,
     /// Largest encoded packet from a client, in bytes.
     pub packet_bytes_max: usize,
     /// Packets held in order while a peer's authentication is pending.
     pub held_packets_max: usize,
     /// Bytes in those.
     pub held_bytes_max: usize,
+}
+
+impl Limits {
+    /// Whether a client may publish to this, or subscribe to it: a topic, within the limits.
+    pub(crate) fn take_topic(&self, topic: &str) -> bool {
+        topic::validate(topic, self.topic_bytes_max).is_ok()
+            && topic.split('/').count() <= self.topic_levels_max
+    }
 }
 
 impl Default for Limits {
@@ -107,6 +120,8 @@ impl Default for Limits {
             subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             topics_max: 131_072,
             topic_bytes_max: limits::TOPIC_BYTES_MAX,
+            topic_levels_max: 64,
+            handshakes_max: 2_048,
             packet_bytes_max: limits::PACKET_BYTES_MAX,
             held_packets_max: limits::HELD_PACKETS_MAX,
             held_bytes_max: limits::HELD_BYTES_MAX,

@@ -24,6 +24,8 @@ pub(crate) struct Peer {
     /// Its role in the coordinator's word.
     pub(crate) stamp: Role,
     pub(crate) state: State,
+    /// Its turn among the clients whose lane is not open yet.
+    pub(crate) handshake: Option<u64>,
     pub(crate) deadline: Option<Instant>,
 }
 

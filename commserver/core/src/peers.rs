@@ -2,7 +2,7 @@
 //! by instance, and everybody's next deadline.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -39,6 +39,9 @@ pub(crate) struct Peers {
     servers: usize,
     clients_ready: usize,
     links: BTreeSet<PeerId>,
+    /// Clients whose lane is not open yet, in the order in which they came.
+    handshakes: BTreeMap<u64, PeerId>,
+    next_handshake: u64,
 }
 
 impl Peers {
@@ -51,6 +54,11 @@ impl Peers {
             generation: self.generation,
         };
         self.generation = self.generation.wrapping_add(1);
+        let handshake = (!dialed && !is_server(stamp)).then_some(self.next_handshake);
+        if let Some(turn) = handshake {
+            self.next_handshake += 1;
+            self.handshakes.insert(turn, id);
+        }
         entry.insert(Peer {
             id,
             alias,
@@ -58,6 +66,7 @@ impl Peers {
             dialed,
             stamp,
             state: State::Signalling,
+            handshake,
             deadline: None,
         });
         let known = self.aliases.contains_key(&alias);
@@ -69,6 +78,25 @@ impl Peers {
             *self.counter(is_server(stamp)) += 1;
         }
         Some(id)
+    }
+
+    /// A peer's lane is open, or it is gone.
+    pub(crate) fn end_handshake(&mut self, id: PeerId) {
+        let turn = self.get_mut(id).and_then(|peer| peer.handshake.take());
+        if let Some(turn) = turn {
+            self.handshakes.remove(&turn);
+        }
+    }
+
+    /// Clients whose lane is not open yet.
+    pub(crate) fn handshakes(&self) -> usize {
+        self.handshakes.len()
+    }
+
+    /// Of those, the one that came first.
+    pub(crate) fn first_handshake(&self) -> Option<&Peer> {
+        let (_, &id) = self.handshakes.first_key_value()?;
+        self.get(id)
     }
 
     pub(crate) fn get(&self, id: PeerId) -> Option<&Peer> {
@@ -204,6 +232,7 @@ impl Peers {
     /// Forgets a peer.
     pub(crate) fn remove(&mut self, id: PeerId) -> Option<Peer> {
         self.get(id)?;
+        self.end_handshake(id);
         self.set_deadline(id, None);
         let peer = self.slab.try_remove(id.index())?;
         if let Some(slots) = self.aliases.get_mut(&peer.alias) {
@@ -312,6 +341,10 @@ impl Peers {
                 State::Signalling => slots.pending,
             };
             assert_eq!(expected, Some(id), "an alias leads to its peers");
+            let handshakes =
+                matches!(peer.state, State::Signalling) && !peer.dialed && !is_server(peer.stamp);
+            let turn = peer.handshake.and_then(|turn| self.handshakes.get(&turn));
+            assert_eq!(turn == Some(&id), handshakes, "handshakes are listed");
             let waits = !matches!(peer.state, State::Ready(_));
             assert_eq!(peer.deadline.is_some(), waits, "who waits has a deadline");
             if let Some(deadline) = peer.deadline {
@@ -338,6 +371,11 @@ impl Peers {
             }
         }
         assert_eq!(found, self.slab.len(), "every peer has an alias");
+        let turns = self
+            .slab
+            .iter()
+            .filter(|(_, peer)| peer.handshake.is_some());
+        assert_eq!(self.handshakes.len(), turns.count(), "no stale handshake");
         let servers = self.aliases.values().filter(|slots| slots.server).count();
         assert_eq!(servers, self.servers, "servers are counted");
         assert_eq!(
@@ -346,6 +384,11 @@ impl Peers {
             "clients are counted"
         );
         assert!(self.clients <= limits.peers_max, "clients are bounded");
+        let handshakes = self.handshakes.len();
+        assert!(
+            handshakes <= limits.handshakes_max,
+            "handshakes are bounded"
+        );
         let ready = self.slab.iter().filter(|(_, peer)| match &peer.state {
             State::Ready(ready) => !ready.is_link(),
             _ => false,

@@ -28,6 +28,8 @@ pub struct Stats {
     pub gone_closed: u64,
     /// CONNECTs refused, by why.
     pub refusals: BTreeMap<Reason, u64>,
+    /// Handshakes that had to make room for another.
+    pub handshakes_evicted: u64,
     /// Peers that went away or were closed, links apart, by why.
     pub peers_closed: BTreeMap<Reason, u64>,
     /// The same for links.
@@ -52,6 +54,8 @@ pub struct Stats {
     pub draining: bool,
     /// Clients now, in any state.
     pub clients: usize,
+    /// Clients whose lane is not open yet, now.
+    pub handshakes: usize,
     /// Clients that are authenticated, now.
     pub clients_ready: usize,
     /// Links that are current, now.

@@ -38,6 +38,11 @@ impl Peers {
         let (Destination::Bound(index) | Destination::Claimed(index)) = destination;
         let seat = self.seats.at(index).ok_or(DropReason::PeerGone)?;
         if destination == Destination::Claimed(index) {
+            // The one thing of strangers that costs more than a look at the tables.
+            if !self.unproved.allows(now, &self.config.unproved_budget) {
+                return Err(DropReason::UnprovedLimited);
+            }
+            self.unproved.take(now, 0, &self.config.unproved_budget);
             if !seat.peer.accepts_stun(datagram.bytes) {
                 return Err(DropReason::BadIntegrity);
             }

@@ -30,6 +30,7 @@ impl Broker {
             Stage::Auth
         };
         peer.state = State::Authenticating(stage, Hold::default());
+        self.peers.end_handshake(id);
         self.peers.expect_within(id, now, timeout);
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use proto::{Lane, MessageType, Reason, frame::Origin, limits, peek, peek::TopicPacket, topic};
+use proto::{Lane, MessageType, Reason, frame::Origin, limits, peek, peek::TopicPacket};
 use smallvec::smallvec;
 
 use super::{Broker, requests::named};
@@ -119,9 +119,7 @@ impl Broker {
         };
         let way = self.way_of(id, is_link, &packet);
         let topic = self.topics.get(packet.topic);
-        if topic.is_none()
-            && topic::validate(packet.topic, self.config.limits.topic_bytes_max).is_err()
-        {
+        if topic.is_none() && !self.config.limits.take_topic(packet.topic) {
             // What is in the table is valid, so only a packet that nobody gets has to be checked.
             self.drop_one(Drop::BadTopic);
             return self.complain(id, is_link, Reason::BadTopic, 0, named(packet.topic));

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use proto::{
     AckMessage, Message, MessageType, Reason, SubscribeMessage, SubscriptionMessage,
-    UnsubscribeMessage, limits, topic, topic_list,
+    UnsubscribeMessage, limits, topic_list,
 };
 
 use super::Broker;
@@ -95,8 +95,9 @@ impl Broker {
 
     fn subscribe(&mut self, id: PeerId, topic: &str) -> Result<(), (Reason, Drop)> {
         let limits = &self.config.limits;
-        topic::validate(topic, limits.topic_bytes_max)
-            .map_err(|_| (Reason::BadTopic, Drop::BadTopic))?;
+        if !limits.take_topic(topic) {
+            return Err((Reason::BadTopic, Drop::BadTopic));
+        }
         let full = self.topics.count_of_peer(id) >= limits.subscriptions_max;
         if full && !self.topics.contains(id, topic) {
             return Err((Reason::TooManySubscriptions, Drop::TooManySubscriptions));

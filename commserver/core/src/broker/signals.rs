@@ -201,6 +201,9 @@ impl Broker {
             }
             self.close(now, pending, Reason::Replaced);
         }
+        if !is_server(stamp) && !self.make_room_for_handshake(now) {
+            return self.refuse(alias, Reason::ServerFull);
+        }
         let acceptor = if connect.to_alias == 0 {
             own
         } else {
@@ -211,6 +214,27 @@ impl Broker {
             acceptor,
         };
         self.open_peer(now, pair, false, stamp);
+    }
+
+    /// Whether another client may begin, if need be in the place of the one that has taken longest.
+    /// A rush of honest clients is not to lose those that are nearly there, so whoever has not taken
+    /// long keeps its place.
+    fn make_room_for_handshake(&mut self, now: Instant) -> bool {
+        if self.peers.handshakes() < self.config.limits.handshakes_max {
+            return true;
+        }
+        let timeout = self.config.timings.handshake_timeout;
+        let first = self.peers.first_handshake();
+        let stale = first.filter(|peer| {
+            let left = peer.deadline.map(|at| at.saturating_duration_since(now));
+            left.is_some_and(|left| left <= timeout.saturating_sub(HANDSHAKE_USUAL))
+        });
+        let Some(stale) = stale.map(|peer| peer.id) else {
+            return false;
+        };
+        self.stats.handshakes_evicted += 1;
+        self.close(now, stale, Reason::HandshakeTimeout);
+        true
     }
 
     /// Whether there is room for another peer under this alias.
@@ -380,3 +404,6 @@ pub(super) fn renamed_frame(alias: u64) -> Bytes {
 /// A link's RENAMED and the coordinator's list race each other over paths of a few hundred
 /// milliseconds at most; nobody misses this link meanwhile.
 const RENAME_PAUSE: Duration = Duration::from_secs(1);
+
+/// A client that has not opened its lane by then is slow, or does not mean to.
+const HANDSHAKE_USUAL: Duration = Duration::from_secs(3);

@@ -8,6 +8,8 @@
 mod admission;
 mod drain;
 mod gone;
+mod handshakes;
+#[cfg(test)]
 mod hub;
 mod hubs;
 mod interest;

@@ -235,3 +235,32 @@ fn requests_that_cannot_be_read_are_told() {
         "type 0"
     );
 }
+
+#[test]
+fn topics_have_so_many_levels() {
+    let mut server = Server::welcomed_with(Config {
+        limits: Limits {
+            topic_levels_max: 3,
+            ..Limits::default()
+        },
+        ..Config::new(INSTANCE, 1)
+    });
+    let peer = server.client(5);
+    for (topic, good) in [
+        ("a/b", true),
+        ("a/b/c", true),
+        ("a/b/c/d", false),
+        ("///", false),
+    ] {
+        server.subscription(peer, topic);
+        server.publish(peer, Lane::Reliable, topic, "hello");
+        let errors = server.take_errors(peer);
+        let expected = if good { 0 } else { 2 };
+        assert_eq!(errors.len(), expected, "{topic} {errors:?}");
+        assert!(
+            errors
+                .iter()
+                .all(|(why, named)| { (*why, named.as_str()) == (Reason::BadTopic, topic) })
+        );
+    }
+}

@@ -161,6 +161,28 @@ fn truncated_and_forged_checks_are_counted_for_what_they_are() {
     assert_eq!(counted.len(), 5, "{counted:?}");
 }
 
+#[test]
+fn checks_of_strangers_are_looked_at_so_often_and_no_more() {
+    let mut town = Town::new();
+    let budget = crate::budget::Config {
+        packets_per_s: 100,
+        bytes_per_s: 0,
+        burst: Duration::from_millis(100),
+    };
+    town.network.peers(SERVER).config.unproved_budget = budget;
+    let whole = check(&town.user());
+    // A thousand in a second, and the others' checks of their own paths go on.
+    for _ in 0..1_000 {
+        town.inject(Town::stranger(), &whole);
+    }
+    let counted = town.ends();
+    let looked_at = counted[&DropReason::BadIntegrity];
+    assert!((100..=120).contains(&looked_at), "{looked_at}");
+    let dropped = counted[&DropReason::UnprovedLimited];
+    assert_eq!(looked_at + dropped, 1_000);
+    assert_eq!(counted.len(), 2, "{counted:?}");
+}
+
 /// Whoever can write a peer's address on a datagram gets as far as its DTLS, and no further.
 #[test]
 fn garbage_from_a_peers_own_address_is_counted_and_harms_nobody() {
