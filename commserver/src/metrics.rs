@@ -84,22 +84,7 @@ impl Page<'_> {
         self.by("result", "gone_hints", help, hints)?;
         let help = "Of those, peers that were gone";
         self.counter("gone_closed", help, stats.gone_closed)?;
-        let help = "Clients whose lane is not open yet";
-        self.gauge("handshakes", help, stats.handshakes)?;
-        let help = "Handshakes that had to make room for another";
-        self.counter("handshakes_evicted", help, stats.handshakes_evicted)?;
-        self.reasons("refusals", "CONNECTs refused", &stats.refusals)?;
-        self.reasons(
-            "peers_closed",
-            "Clients that went or were closed",
-            &stats.peers_closed,
-        )?;
-        self.reasons(
-            "links_closed",
-            "Links that went or were closed",
-            &stats.links_closed,
-        )?;
-        self.reasons("errors", "ERROR packets sent", &stats.errors)?;
+        self.admission(stats)?;
         self.counter("dials", "Dials of other servers", stats.dials)?;
         let help = "Reports of our load to the coordinator";
         self.counter("uplink_load_reports", help, stats.load_reports)?;
@@ -115,6 +100,26 @@ impl Page<'_> {
         self.counter("links_replaced", help, stats.links_replaced)?;
         let help = "Topics left out of the lists to 2019 servers";
         self.gauge("topics_unannounced", help, stats.topics_unannounced)
+    }
+
+    /// Who comes and goes, and who may not.
+    fn admission(&mut self, stats: &commserver_core::Stats) -> fmt::Result {
+        let help = "Clients whose lane is not open yet";
+        self.gauge("handshakes", help, stats.handshakes)?;
+        let help = "Handshakes that had to make room for another";
+        self.counter("handshakes_evicted", help, stats.handshakes_evicted)?;
+        self.reasons("refusals", "CONNECTs refused", &stats.refusals)?;
+        self.reasons(
+            "peers_closed",
+            "Clients that went or were closed",
+            &stats.peers_closed,
+        )?;
+        self.reasons(
+            "links_closed",
+            "Links that went or were closed",
+            &stats.links_closed,
+        )?;
+        self.reasons("errors", "ERROR packets sent", &stats.errors)
     }
 
     fn uplink(&mut self, stats: &uplink::Stats, snapshot: &Snapshot) -> fmt::Result {

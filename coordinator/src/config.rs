@@ -8,7 +8,8 @@ use bytes::Bytes;
 use coordinator_core::{Instance, Selector, Topology};
 
 use crate::{
-    AddressLimits, Proxies, addresses::TABLE_BYTES, hub::COMMANDS_MAX, listener::HEADER_BYTES_MAX,
+    AddressLimits, Origins, Proxies, addresses::TABLE_BYTES, hub::COMMANDS_MAX,
+    listener::HEADER_BYTES_MAX,
 };
 
 /// Everything that a coordinator needs to know.
@@ -38,6 +39,8 @@ pub struct Config {
     pub resume_lifetime: Duration,
     /// Who may say for whom it asks.
     pub proxies: Proxies,
+    /// Whose pages may come.
+    pub allowed_origins: Origins,
     /// Static pages, beside the endpoints.
     pub pages: Vec<Page>,
     /// How much is taken.
@@ -63,6 +66,7 @@ impl Config {
             raw_cluster_secret: false,
             resume_lifetime: RESUME_LIFETIME,
             proxies: Proxies::default(),
+            allowed_origins: Origins::any(),
             pages: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),

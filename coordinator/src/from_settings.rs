@@ -75,6 +75,7 @@ pub(crate) fn load(
             ..limits(&mut settings, &defaults.limits)
         },
         proxies: proxies(&mut settings, &defaults.proxies),
+        allowed_origins: settings.take("allowed_origins", defaults.allowed_origins.clone()),
         timeouts: timeouts(&mut settings, &defaults.timeouts),
         ..defaults
     };

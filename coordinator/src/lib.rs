@@ -26,6 +26,7 @@ mod from_settings;
 mod hub;
 mod listener;
 mod metrics;
+mod origin;
 mod outbox;
 mod pace;
 mod pages;
@@ -64,6 +65,7 @@ use crate::{
 pub use crate::{
     addresses::{Limits as AddressLimits, Proxies, ProxyHeader},
     config::{Config, Limits, Outbox, Page, Timeouts},
+    origin::Origins,
 };
 
 /// A coordinator that listens. It answers once [`Self::run`] runs.
@@ -118,6 +120,7 @@ struct Shared {
     room: Room,
     addresses: Arc<Addresses>,
     proxies: Proxies,
+    origins: Origins,
     tasks: TaskTracker,
     /// Sessions are to be closed, and no new ones let in.
     stop: CancellationToken,
@@ -168,6 +171,7 @@ impl Server {
             room: Room::new(&config.limits),
             addresses,
             proxies: config.proxies,
+            origins: config.allowed_origins,
             limits: config.limits,
             timeouts: config.timeouts,
             pages: config.pages,

@@ -172,10 +172,13 @@ async fn serve(
 }
 
 /// A connection serves one request: those that wait for another would take the room of the rest.
+/// And whatever it is answered, it is what it says that it is.
 fn closing(mut response: Response) -> Response {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let nosniff = HeaderValue::from_static("nosniff");
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     }
     response
 }

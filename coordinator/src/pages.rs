@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use axum::{Router, http::header, routing::get};
+use axum::{
+    Router,
+    http::{HeaderName, header},
+    routing::get,
+};
 
 use crate::{BindError, Page, Shared, routes::ENDPOINTS};
 
@@ -22,7 +26,11 @@ pub(crate) fn check(pages: &[Page]) -> Result<(), BindError> {
 pub(crate) fn route(router: Router<Arc<Shared>>, page: Page) -> Router<Arc<Shared>> {
     let headers = [
         (header::CONTENT_TYPE, page.content_type),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".into()),
+        (header::X_FRAME_OPTIONS, "DENY".into()),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin".into(),
+        ),
         (header::CONTENT_SECURITY_POLICY, POLICY.into()),
         (header::REFERRER_POLICY, "no-referrer".into()),
         (header::CACHE_CONTROL, "no-cache".into()),

@@ -24,7 +24,7 @@ pub(crate) fn response(reason: Reason) -> Response {
     let status = match reason {
         Reason::UnknownRole => StatusCode::BAD_REQUEST,
         Reason::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Reason::Forbidden => StatusCode::FORBIDDEN,
+        Reason::Forbidden | Reason::OriginForbidden => StatusCode::FORBIDDEN,
         Reason::TooManyFromAddress => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };

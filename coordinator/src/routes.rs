@@ -6,17 +6,19 @@ use axum::{
     Router,
     extract::State,
     http::StatusCode,
+    middleware,
     routing::{any, get},
 };
 
-use crate::{Shared, pages, upgrade};
+use crate::{Shared, origin, pages, upgrade};
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let endpoints = health()
         .route(CONNECT, any(upgrade::connect))
         .route(DISCOVER, any(upgrade::discover));
     let router = shared.pages.iter().cloned().fold(endpoints, pages::route);
-    router.with_state(shared)
+    let cors = middleware::from_fn_with_state(Arc::clone(&shared), origin::cors);
+    router.layer(cors).with_state(shared)
 }
 
 /// For whoever distributes the load, and for whoever restarts what has died: on both listeners.

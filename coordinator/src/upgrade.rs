@@ -110,6 +110,9 @@ async fn admit(
     if shared.stop.is_cancelled() {
         return Err(Reason::ShuttingDown);
     }
+    if !shared.origins.allow(headers) {
+        return Err(Reason::OriginForbidden);
+    }
     let shown = token::resume(headers).filter(|_| ours);
     let place = shared.room.enter(role);
     let place = place.or_else(|| shown.and_then(|_| shared.room.enter_as_successor(role)));

@@ -71,6 +71,8 @@ async fn pages_come_with_their_headers() {
     for header in [
         "content-type: text/html; charset=utf-8\r\n",
         "x-content-type-options: nosniff\r\n",
+        "x-frame-options: DENY\r\n",
+        "cross-origin-opener-policy: same-origin\r\n",
         "content-security-policy: default-src 'self'; connect-src 'self' ws: wss:",
     ] {
         assert!(response.contains(header), "{header} in {response}");

@@ -11,6 +11,8 @@ mod harness;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod origins;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod relay;
