@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use auth::{Authenticated, Authenticator, Credentials, Link, Role};
+use auth::{Authenticated, Authenticator, Credentials, Limits, Link, Role};
 use bytes::Bytes;
 use commserver_core::{Identity, PeerId};
 use proto::Reason;
@@ -78,7 +78,7 @@ async fn answer(
         link: &link,
     };
     let result = match timeout(limit, authenticator.authenticate(role, credentials)).await {
-        Ok(Ok(found)) => Ok(identity(found)),
+        Ok(Ok(found)) => Ok(Granted::of(found)),
         Ok(Err(why)) => Err(refusal(why)),
         Err(_elapsed) => Err(Reason::AuthUnavailable),
     };
@@ -92,14 +92,26 @@ async fn answer(
     }
 }
 
-/// What was found, in the core's words: it knows no wall clock.
-fn identity(found: Authenticated) -> Identity {
-    Identity {
-        identity: found.identity,
-        grants: found.grants,
-        subscriptions_max: found.limits.subscriptions_max,
-        expires: found.expires.and_then(instant_of),
-        token_id: found.token_id,
+/// What was found, taken apart: for the core, which knows no wall clock, and for the transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) identity: Identity,
+    pub(crate) limits: Limits,
+}
+
+impl Granted {
+    fn of(found: Authenticated) -> Self {
+        let identity = Identity {
+            identity: found.identity,
+            grants: found.grants,
+            subscriptions_max: found.limits.subscriptions_max,
+            expires: found.expires.and_then(instant_of),
+            token_id: found.token_id,
+        };
+        Self {
+            identity,
+            limits: found.limits,
+        }
     }
 }
 

@@ -98,7 +98,8 @@ impl Config {
         let outboxes = outboxes.saturating_mul(limits.peers_max.saturating_add(links));
         let per_peer = (rtc.peer.send_buffer_bytes.saturating_mul(2))
             .saturating_add(limits.held_bytes_max)
-            .saturating_add(ENGINE_BYTES);
+            .saturating_add(ENGINE_BYTES)
+            .saturating_add(GRANTS_BYTES);
         let subscriptions = limits.peers_max.saturating_mul(limits.subscriptions_max);
         let subscriptions =
             subscriptions.saturating_add(limits.links_max.saturating_mul(limits.topics_max));
@@ -117,6 +118,7 @@ impl Config {
             .saturating_add(news.saturating_mul(NEWS_BYTES))
             .saturating_add(topics)
             .saturating_add(queues)
+            .saturating_add(limits.revocations_bytes_max)
     }
 }
 
@@ -261,6 +263,8 @@ impl Default for Authentication {
 
 /// What an engine holds for itself, without anything waiting: measured, rounded up.
 const ENGINE_BYTES: usize = 160 * 1024;
+/// What is kept of what a client may publish to: the verdicts about 64 topics.
+const GRANTS_BYTES: usize = 18 * 1024;
 /// A place among a topic's subscribers and one among a peer's topics, with the tables' slack.
 const SUBSCRIPTION_BYTES: usize = 48;
 /// A topic's own, beside its name: its entry, and its slot in the table of names.

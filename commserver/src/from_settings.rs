@@ -212,6 +212,8 @@ fn limits(settings: &mut Settings) -> Limits {
             defaults.packet_bytes_max,
             1..=proto::limits::CHANNEL_MESSAGE_BYTES_MAX - RELAY_BYTES,
         ),
+        // As much as a coordinator remembers.
+        revocations_bytes_max: defaults.revocations_bytes_max,
         held_packets_max: count(
             settings,
             "limits.held_packets_max",
@@ -229,6 +231,8 @@ fn timings(settings: &mut Settings) -> Timings {
         auth_timeout: time("timings.auth_timeout", defaults.auth_timeout),
         ready_timeout: time("timings.ready_timeout", defaults.ready_timeout),
         gone_timeout: time("timings.gone_timeout", defaults.gone_timeout),
+        refresh_before: time("timings.refresh_before", defaults.refresh_before),
+        refresh_timeout: time("timings.refresh_timeout", defaults.refresh_timeout),
         interest_window: time("timings.interest_window", defaults.interest_window),
         redial_min: time("timings.redial_min", defaults.redial_min),
         redial_max: time("timings.redial_max", defaults.redial_max),

@@ -16,13 +16,13 @@ use commserver_core::{
     Broker, Delivery, Identity, Input, Output, Pair, PeerId, ResumeToken, Stats,
 };
 use proto::Reason;
-use shard::{Event, Handler, Peers};
+use shard::{Event, Handler, Peers, budget};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{addresses::Addresses, bridge::refusal};
 use self::{bridge as to, seats::Seats};
-use crate::authentication::Request;
+use crate::authentication::{Granted, Request};
 
 /// What other tasks tell the hub.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// The authenticator has answered.
     Authenticated {
         peer: PeerId,
-        result: Result<Identity, Reason>,
+        result: Result<Granted, Reason>,
         /// Our own proof for a server, made when the question was asked.
         proof: Bytes,
     },
@@ -78,6 +78,9 @@ pub(crate) struct Hub {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Transport {
     pub(crate) ice_lite: bool,
+    /// What a client may send, unless its token says less.
+    pub(crate) reliable_budget: budget::Config,
+    pub(crate) unreliable_budget: budget::Config,
     /// A link carries what many clients publish.
     pub(crate) link_outbox_times: usize,
 }
@@ -290,6 +293,19 @@ impl Hub {
         self.broker.handle_input(now, input);
     }
 
+    /// What a token allows may be less than what the server does.
+    fn limit(&self, peer: PeerId, limits: &auth::Limits, peers: &mut Peers) {
+        if let Some(key) = self.seats.key(peer) {
+            let lower = |budget: budget::Config, lane: auth::LaneLimits| {
+                budget.at_most(lane.packets_per_s, lane.bytes_per_s)
+            };
+            let transport = &self.transport;
+            let reliable = lower(transport.reliable_budget, limits.reliable);
+            let unreliable = lower(transport.unreliable_budget, limits.unreliable);
+            peers.set_budgets(key, reliable, unreliable);
+        }
+    }
+
     /// For a peer that is about to become a link: it stands for many clients, each of which has its
     /// own budget.
     fn give_room(&self, now: Instant, peer: PeerId, peers: &mut Peers) {
@@ -356,11 +372,17 @@ impl Handler for Hub {
                 peer,
                 result,
                 proof,
-            } => Input::Authenticated {
-                peer,
-                result,
-                proof,
-            },
+            } => {
+                let result = result.map(|granted| {
+                    self.limit(peer, &granted.limits, peers);
+                    granted.identity
+                });
+                Input::Authenticated {
+                    peer,
+                    result,
+                    proof,
+                }
+            }
         };
         self.tell(now, input, peers);
     }

@@ -92,6 +92,14 @@ impl Page<'_> {
         self.gauge("draining", help, usize::from(stats.draining))?;
         let help = "Clients that were asked to go elsewhere";
         self.counter("migrations_asked", help, stats.migrations_asked)?;
+        let help = "Clients that were asked for new credentials";
+        self.counter("refreshes", help, stats.refreshes)?;
+        let help = "Clients that have shown new credentials in time";
+        self.counter("renewals", help, stats.renewals)?;
+        let help = "Those who are not to be here any more";
+        self.gauge("revocations", help, stats.revocations)?;
+        let help = "Of those, forgotten before their time";
+        self.counter("revocations_forgotten", help, stats.revocations_forgotten)?;
         let help = "WELCOMEs with another alias than before";
         self.counter("uplink_renames", help, stats.renames)?;
         let help = "Times that somebody else showed our resume token";

@@ -136,6 +136,8 @@ impl Server {
         let secret = config.cluster_secret.clone();
         let transport = Transport {
             ice_lite: config.rtc.ice_lite,
+            reliable_budget: config.rtc.reliable_budget,
+            unreliable_budget: config.rtc.unreliable_budget,
             link_outbox_times: config.rtc.link_outbox_times,
         };
         let addresses = Addresses::new(config.rtc.addresses.clone());

@@ -136,6 +136,8 @@ impl Hub {
             session,
             role: owner.role,
             ours: owner.ours,
+            identity: owner.identity.clone(),
+            token_id: owner.token_id.clone(),
             resume: owner.resume,
             region: owner.region.clone(),
         };

@@ -1,7 +1,10 @@
 //! One session: reads signals for the hub, writes what the hub has for it, pings, and sees to its
 //! deadlines.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
@@ -31,6 +34,10 @@ pub(crate) struct Owner {
     pub(crate) ours: bool,
     /// As the authenticator found.
     pub(crate) identity: Bytes,
+    /// What its token is called.
+    pub(crate) token_id: Option<Arc<str>>,
+    /// When its credentials end.
+    pub(crate) expires: Option<SystemTime>,
     /// What it may take up.
     pub(crate) resume: Option<Resume>,
     /// Where it says that it is.
@@ -40,6 +47,7 @@ pub(crate) struct Owner {
 /// Serves `socket` until it, the other side or the server ends.
 pub(crate) async fn run(shared: &Shared, owner: Owner, socket: WebSocket) {
     let (role, ours) = (owner.role, owner.ours);
+    let expires_at = owner.expires.and_then(expiry);
     let limits = &shared.limits;
     let (outbox_limits, rate) = if role == Role::Client {
         (limits.client_outbox, limits.core.client_rate)
@@ -75,6 +83,7 @@ pub(crate) async fn run(shared: &Shared, owner: Owner, socket: WebSocket) {
         heard: Instant::now(),
         pace: Pace::new(Instant::now(), rate),
         resume_at: None,
+        expires_at,
     };
     let end = session.serve().await;
     shared.metrics.session_closed(role, end);
@@ -105,6 +114,8 @@ struct Session<'a> {
     pace: Pace,
     /// Until when it is not read.
     resume_at: Option<Instant>,
+    /// Until when it may be here.
+    expires_at: Option<Instant>,
 }
 
 impl Session<'_> {
@@ -130,6 +141,8 @@ impl Session<'_> {
                         Ok(())
                     }
                 }
+                () = time::sleep_until(self.expires_at.unwrap_or(self.heard)),
+                    if self.expires_at.is_some() => Err(End::Ours(Reason::TokenExpired)),
                 _ = ping.tick() => self.write(Message::Ping(Bytes::new())).await,
                 frame = self.outbox.recv() => match frame {
                     Some(frame) => self.write(Message::Binary(frame)).await,
@@ -227,6 +240,12 @@ impl Session<'_> {
     }
 }
 
+/// When a session ends with its credentials. `None` is beyond what there is.
+fn expiry(expires: SystemTime) -> Option<Instant> {
+    let left = expires.duration_since(SystemTime::now());
+    Instant::now().checked_add(left.unwrap_or_default().max(EXPIRY_MIN))
+}
+
 /// Sends `last_words`, tells the other side why, and gives it `timeout` to take notice.
 pub(crate) async fn farewell(
     socket: &mut WebSocket,
@@ -309,6 +328,10 @@ pub(crate) async fn unless(token: &CancellationToken, task: impl Future<Output =
         () = task => {}
     }
 }
+
+/// How long a session lasts at least, however late its credentials were taken: clocks differ, and
+/// whoever has nothing newer to show must not come back all the time.
+const EXPIRY_MIN: Duration = Duration::from_secs(10);
 
 /// So that a session which is sent a lot still reads and pings.
 const WRITES_PER_FLUSH: usize = 64;

@@ -132,12 +132,12 @@ async fn admit(
     let answer = shared
         .authenticator
         .authenticate(auth_role(role), credentials);
-    let identity = match time::timeout(shared.timeouts.auth, answer).await {
-        Ok(Ok(authenticated)) => authenticated.identity,
+    let found = match time::timeout(shared.timeouts.auth, answer).await {
+        Ok(Ok(authenticated)) => authenticated,
         Ok(Err(refused)) => return Err(refusal::reason(refused)),
         Err(_) => return Err(Reason::AuthUnavailable),
     };
-    let resume = shown.and_then(|token| resume(shared, role, &identity, token));
+    let resume = shown.and_then(|token| resume(shared, role, &found.identity, token));
     if place.is_successors() && resume.is_none() {
         return Err(Reason::Overloaded);
     }
@@ -151,7 +151,9 @@ async fn admit(
     let owner = Owner {
         role,
         ours,
-        identity,
+        identity: found.identity,
+        token_id: found.token_id,
+        expires: found.expires,
         resume,
         region: token::query(uri, "region").and_then(|name| Region::parse(&name)),
     };

@@ -352,6 +352,38 @@ pub struct RenamedMessage {
     #[prost(uint64, tag = "2")]
     pub alias: u64,
 }
+/// Commserver to client: your credentials end; show new ones by AUTH, on this peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefreshMessage {
+    #[prost(enumeration = "MessageType", tag = "1")]
+    pub r#type: i32,
+    /// After so much time the peer is closed, unless new ones have come.
+    #[prost(uint32, tag = "2")]
+    pub within_ms: u32,
+}
+/// Coordinator to commservers: these are not to be here any more. After WELCOME all of them, later
+/// those that are new. What was said before holds on; of what is said twice, the last counts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevokedMessage {
+    #[prost(enumeration = "MessageType", tag = "1")]
+    pub r#type: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub entries: ::prost::alloc::vec::Vec<RevokedEntry>,
+}
+/// One of the first three says who.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokedEntry {
+    /// As the authenticators found.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub identity: ::prost::bytes::Bytes,
+    #[prost(string, tag = "2")]
+    pub token_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub alias: u64,
+    /// For so long from now on.
+    #[prost(uint64, tag = "4")]
+    pub for_s: u64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MessageType {
@@ -379,8 +411,10 @@ pub enum MessageType {
     PeerGone = 38,
     Replaced = 39,
     Migrate = 40,
+    Refresh = 41,
     Load = 43,
     Renamed = 44,
+    Revoked = 45,
 }
 impl MessageType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -413,8 +447,10 @@ impl MessageType {
             Self::PeerGone => "PEER_GONE",
             Self::Replaced => "REPLACED",
             Self::Migrate => "MIGRATE",
+            Self::Refresh => "REFRESH",
             Self::Load => "LOAD",
             Self::Renamed => "RENAMED",
+            Self::Revoked => "REVOKED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -444,8 +480,10 @@ impl MessageType {
             "PEER_GONE" => Some(Self::PeerGone),
             "REPLACED" => Some(Self::Replaced),
             "MIGRATE" => Some(Self::Migrate),
+            "REFRESH" => Some(Self::Refresh),
             "LOAD" => Some(Self::Load),
             "RENAMED" => Some(Self::Renamed),
+            "REVOKED" => Some(Self::Revoked),
             _ => None,
         }
     }

@@ -26,6 +26,7 @@ pub mod peek;
 pub mod reason;
 pub mod region;
 pub mod resume;
+pub mod revocation;
 pub mod topic;
 pub mod topic_list;
 

@@ -39,6 +39,10 @@ pub const INTEREST_CHUNK_BYTES_MAX: usize = 32 * 1024;
 /// Servers that a client's WELCOME lists: the assigned one and fallbacks.
 pub const AVAILABLE_SERVERS_MAX: usize = 4;
 
+/// Room for revocations, in bytes: some ten thousand, which a commserver that comes back is told of
+/// in one go.
+pub const REVOCATIONS_BYTES_MAX: usize = 1024 * 1024;
+
 /// Packets held in order while an authentication is pending.
 pub const HELD_PACKETS_MAX: usize = 32;
 

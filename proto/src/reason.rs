@@ -94,6 +94,10 @@ reasons! {
     20 SessionQueueFull retry "the session did not keep up with what it was sent";
     /// There is a hub already.
     21 HubTaken retry "there is a hub already, and a star has one";
+    /// The credentials have ended, and no new ones came in time.
+    25 TokenExpired retry "the credentials have ended: come with new ones";
+    /// The operator has shut somebody out.
+    26 Revoked final "the credentials have been revoked";
     /// An address has as many sessions or peers as one address may.
     27 TooManyFromAddress retry "there are as many from this address as there may be";
     /// A browser said that the page is of a site which may not come here.
@@ -118,6 +122,8 @@ reasons! {
     107 WrongLane final "this request goes on the reliable channel";
     /// More topics on the server than allowed.
     108 TooManyTopics retry "the server has as many topics as it may have";
+    /// A topic that the credentials do not allow.
+    109 TopicForbidden final "the credentials do not allow this topic";
 }
 
 impl Reason {

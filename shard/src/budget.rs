@@ -1,7 +1,10 @@
 //! How much a peer may send on a lane: packets and bytes per second, with a burst. Pure: the time
 //! and what came in, whether it may pass out. What becomes of the rest is the caller's to say.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroU64,
+    time::{Duration, Instant},
+};
 
 /// What a lane of every peer may bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,24 @@ impl Config {
         bytes_per_s: 0,
         burst: Duration::ZERO,
     };
+
+    /// The same, but no more than these; what is `None` stays as it is.
+    #[must_use]
+    pub fn at_most(self, packets: Option<NonZeroU64>, bytes: Option<NonZeroU64>) -> Self {
+        Self {
+            packets_per_s: lower(self.packets_per_s, packets),
+            bytes_per_s: lower(self.bytes_per_s, bytes),
+            burst: self.burst,
+        }
+    }
+}
+
+/// The lower of two rates, of which 0 is no limit.
+fn lower(per_s: u64, limit: Option<NonZeroU64>) -> u64 {
+    match limit.map(NonZeroU64::get) {
+        Some(limit) if per_s == 0 || limit < per_s => limit,
+        _ => per_s,
+    }
 }
 
 /// What is left to one lane of one peer. It lets a packet through while one is left and any byte, so
@@ -115,6 +136,32 @@ mod tests {
             allowed
         });
         passes.count()
+    }
+
+    #[test]
+    fn limits_lower_and_never_raise() {
+        for (per_s, limit, lowered) in [
+            (10, None, 10),
+            (10, Some(9), 9),
+            (10, Some(10), 10),
+            (10, Some(11), 10),
+            (0, None, 0),
+            (0, Some(1), 1),
+        ] {
+            let limit = limit.and_then(NonZeroU64::new);
+            let config = Config {
+                packets_per_s: per_s,
+                bytes_per_s: per_s,
+                burst: Duration::from_secs(2),
+            };
+            let packets = config.at_most(limit, None);
+            assert_eq!(
+                (packets.packets_per_s, packets.bytes_per_s),
+                (lowered, per_s)
+            );
+            let bytes = config.at_most(None, limit);
+            assert_eq!((bytes.packets_per_s, bytes.bytes_per_s), (per_s, lowered));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rtc_peer::{Fingerprint, Input, Lane, Peer, Role, SendError, Signal};
 
 use crate::{
-    budget::Budget,
+    budget::{self, Budget},
     config::Config,
     deadlines::Deadlines,
     demux::Demux,
@@ -204,6 +204,18 @@ impl Peers {
             for lane in Lane::ALL {
                 seat.lane(lane).1.scale(times);
             }
+        }
+    }
+
+    /// Gives a peer budgets of its own, instead of everybody's. What it has used already counts.
+    pub fn set_budgets(
+        &mut self,
+        key: PeerKey,
+        reliable: budget::Config,
+        unreliable: budget::Config,
+    ) {
+        if let Some((_, seat)) = self.seats.find(key) {
+            seat.set_budgets(reliable, unreliable);
         }
     }
 

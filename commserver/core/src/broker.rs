@@ -4,18 +4,21 @@ mod admission;
 mod drain;
 mod links;
 mod packets;
+mod renewal;
 mod requests;
+mod revocations;
 mod signals;
 
 use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
-use proto::{Lane, Reason};
+use proto::{Lane, Reason, revocation::List};
 use smallvec::smallvec;
 
 use self::drain::Going;
 use crate::{
     Config, Delivery, Drop, Input, Output, PeerId, ResumeToken, Stats,
+    hashing::Keyed,
     interest::{Telling, Window},
     io::Recipients,
     load::Load,
@@ -33,6 +36,8 @@ pub struct Broker {
     started: Instant,
     peers: Peers,
     topics: TopicTable,
+    hashing: Keyed,
+    revoked: List<Instant>,
     window: Window,
     /// When the next list for a 2019 server is due.
     lists_due: Option<Instant>,
@@ -53,6 +58,8 @@ impl Broker {
             started: now,
             peers: Peers::default(),
             topics: TopicTable::new(limits.topics_max, config.hub, config.seed),
+            hashing: Keyed::new(config.seed),
+            revoked: List::new(limits.revocations_bytes_max),
             window: Window::new(config.timings.interest_window, limits.topics_max),
             lists_due: None,
             mesh: Mesh::new(&config.timings, limits.links_max, config.hub, config.seed),
@@ -178,7 +185,7 @@ impl Broker {
             State::Signalling => self.close(now, id, Reason::HandshakeTimeout),
             State::Authenticating(Stage::Ready, _) => self.handle_silent_server(now, id),
             State::Authenticating(..) => self.close(now, id, Reason::AuthTimeout),
-            State::Ready(_) => {}
+            State::Ready(_) => self.handle_ending(now, id),
         }
     }
 
@@ -258,17 +265,19 @@ impl Broker {
         self.peers.check_invariants(limits);
         self.topics
             .check_invariants(|id| Some(self.peers.ready(id)?.form()));
+        self.revoked.check_invariants();
         self.window.check_invariants(self.topics.changed_len());
         self.mesh
             .check_invariants(|alias| self.peers.standing(alias));
         for id in self.peers.ids() {
-            let is_client = self.peers.ready(id).is_some_and(|ready| !ready.is_link());
-            if is_client {
+            let client = self.peers.ready(id).filter(|ready| !ready.is_link());
+            if let Some(client) = client {
                 let count = self.topics.count_of_peer(id);
                 assert!(
                     count <= limits.subscriptions_max,
                     "subscriptions are bounded"
                 );
+                client.access.check_invariants(self.topics.of_peer(id));
             }
         }
         for (peer, ready) in self.peers.links() {

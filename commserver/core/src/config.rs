@@ -98,6 +98,8 @@ pub struct Limits {
     pub handshakes_max: usize,
     /// Largest encoded packet from a client, in bytes.
     pub packet_bytes_max: usize,
+    /// Those who are not to be here any more, in bytes.
+    pub revocations_bytes_max: usize,
     /// Packets held in order while a peer's authentication is pending.
     pub held_packets_max: usize,
     /// Bytes in those.
@@ -123,6 +125,7 @@ impl Default for Limits {
             topic_levels_max: 64,
             handshakes_max: 2_048,
             packet_bytes_max: limits::PACKET_BYTES_MAX,
+            revocations_bytes_max: limits::REVOCATIONS_BYTES_MAX,
             held_packets_max: limits::HELD_PACKETS_MAX,
             held_bytes_max: limits::HELD_BYTES_MAX,
         }
@@ -142,6 +145,11 @@ pub struct Timings {
     /// For a client of whom the coordinator says that its session has ended to show that its peer
     /// is there all the same.
     pub gone_timeout: Duration,
+    /// So long before a client's credentials end it is asked for new ones, or when half of their
+    /// time is over.
+    pub refresh_before: Duration,
+    /// For a client that was asked for new credentials to show them, however late it was asked.
+    pub refresh_timeout: Duration,
     /// Changes of interest within this window are one announcement.
     pub interest_window: Duration,
     /// Pause before the first redial of a server.
@@ -157,6 +165,8 @@ impl Default for Timings {
             auth_timeout: Duration::from_secs(10),
             ready_timeout: Duration::from_secs(2),
             gone_timeout: Duration::from_secs(5),
+            refresh_before: Duration::from_secs(60),
+            refresh_timeout: Duration::from_secs(10),
             interest_window: Duration::from_millis(20),
             redial_min: Duration::from_millis(500),
             redial_max: Duration::from_secs(30),

@@ -20,6 +20,7 @@
 pub mod backoff;
 mod broker;
 mod config;
+mod grants;
 mod hashing;
 mod hold;
 mod interest;

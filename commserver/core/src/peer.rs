@@ -6,6 +6,7 @@ use bytes::Bytes;
 use proto::{Capability, Role};
 
 use crate::{
+    grants::Access,
     hold::Hold,
     interest::{Received, Telling},
     io::{Pair, PeerId},
@@ -96,10 +97,24 @@ pub(crate) struct Ready {
     pub(crate) role: Role,
     pub(crate) identity: Bytes,
     pub(crate) hello: Hello,
+    /// Of a client: what it may do.
+    pub(crate) access: Access,
+    pub(crate) renewal: Renewal,
     /// The coordinator says that its session has ended, and unless it is heard by then, it is gone.
     pub(crate) doubted_until: Option<Instant>,
     /// Of a link: where the announcements stand, both ways.
     pub(crate) talk: Option<Box<Talk>>,
+}
+
+/// How it stands with a client's next credentials.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Renewal {
+    /// When the last ones came.
+    pub(crate) last: Instant,
+    /// The authenticator looks at new ones.
+    pub(crate) judged: bool,
+    /// When it is closed, unless new ones come.
+    pub(crate) close_at: Option<Instant>,
 }
 
 /// What two servers tell each other about their clients' interest.
@@ -113,7 +128,13 @@ pub(crate) struct Talk {
 }
 
 impl Ready {
-    pub(crate) fn new(now: Instant, role: Role, identity: Bytes, hello: Hello) -> Self {
+    pub(crate) fn new(
+        now: Instant,
+        role: Role,
+        identity: Bytes,
+        access: Access,
+        hello: Hello,
+    ) -> Self {
         let talk = Talk {
             since: now,
             received: Received::default(),
@@ -123,6 +144,12 @@ impl Ready {
             role,
             identity,
             hello,
+            access,
+            renewal: Renewal {
+                last: now,
+                judged: false,
+                close_at: None,
+            },
             doubted_until: None,
             talk: is_server(role).then(|| Box::new(talk)),
         }

@@ -345,7 +345,10 @@ impl Peers {
                 matches!(peer.state, State::Signalling) && !peer.dialed && !is_server(peer.stamp);
             let turn = peer.handshake.and_then(|turn| self.handshakes.get(&turn));
             assert_eq!(turn == Some(&id), handshakes, "handshakes are listed");
-            let waits = !matches!(peer.state, State::Ready(_));
+            let waits = match &peer.state {
+                State::Ready(ready) => ready.renewal.close_at.is_some(),
+                _ => true,
+            };
             assert_eq!(peer.deadline.is_some(), waits, "who waits has a deadline");
             if let Some(deadline) = peer.deadline {
                 assert!(

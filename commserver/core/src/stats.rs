@@ -50,6 +50,14 @@ pub struct Stats {
     pub links_replaced: u64,
     /// MIGRATEs: clients that were asked to go elsewhere.
     pub migrations_asked: u64,
+    /// REFRESHes: clients that were asked for new credentials.
+    pub refreshes: u64,
+    /// Clients that have shown new ones, which were good.
+    pub renewals: u64,
+    /// REVOKED: those that were forgotten before their time, because there was no room.
+    pub revocations_forgotten: u64,
+    /// Those who are not to be here any more, now.
+    pub revocations: usize,
     /// Whether the server is about to go, now.
     pub draining: bool,
     /// Clients now, in any state.
@@ -146,6 +154,10 @@ labels! {
     WrongLane = "wrong_lane",
     /// With a topic that is none.
     BadTopic = "bad_topic",
+    /// To a topic that the peer's credentials do not allow: published, or subscribed to.
+    TopicForbidden = "topic_forbidden",
+    /// AUTH of a client that has shown its credentials just now.
+    AuthNotDue = "auth_not_due",
     /// A subscription beyond the peer's limit.
     TooManySubscriptions = "too_many_subscriptions",
     /// A subscription beyond the server's limit of topics.

@@ -216,6 +216,13 @@ impl TopicTable {
             .is_some_and(|(own, slot)| own.places.contains_key(&slot))
     }
 
+    /// The topics that a peer is subscribed to, in no order.
+    pub(crate) fn of_peer(&self, peer: PeerId) -> impl Iterator<Item = &Arc<str>> {
+        let own = self.peers.get(&peer).into_iter();
+        let slots = own.flat_map(|own| own.places.keys());
+        slots.filter_map(|&slot| Some(&self.topics.get(index(slot))?.name))
+    }
+
     /// Topics now.
     pub(crate) const fn len(&self) -> usize {
         self.count

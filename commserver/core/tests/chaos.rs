@@ -1,6 +1,7 @@
 //! Whatever happens in whatever order: nothing panics, every invariant holds, and what comes out
 //! keeps its promises.
 #![expect(
+    clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a test that cannot go on has failed"
 )]
@@ -17,8 +18,9 @@ use commserver_core::{
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use proto::{
     AuthMessage, ConnectMessage, InterestMessage, Lane, Message, MessageType, PeerGoneMessage,
-    ReadyMessage, Reason, RenamedMessage, ReplacedMessage, Role, ServerEntry, ServersMessage,
-    SubscriptionMessage, WelcomeMessage, frame, peek,
+    ReadyMessage, Reason, RenamedMessage, ReplacedMessage, RevokedMessage, Role, ServerEntry,
+    ServersMessage, SubscriptionMessage, WelcomeMessage, filter::Filters, frame, peek,
+    revocation::Target,
 };
 
 /// Something that the world does; numbers are taken modulo what there is.
@@ -35,7 +37,8 @@ enum Op {
     LocalSignal(usize),
     Open(usize),
     Packet(usize, Lane, Bytes),
-    Verdict(usize, Result<(), Reason>),
+    Verdict(usize, Result<u64, Reason>),
+    Revoked(u64, u64),
     Proof(usize),
     ProofVerdict(usize, bool),
     Close(usize),
@@ -129,7 +132,7 @@ fn packet() -> impl Strategy<Value = Bytes> {
         1 => alias().prop_map(renamed),
         1 => Just(Bytes::from_static(b"\x08\x06")),
         // Any message type with any fields, and any bytes at all.
-        2 => (0..45_u8, vec(any::<u8>(), 0..30)).prop_map(|(kind, rest)| {
+        2 => (0..47_u8, vec(any::<u8>(), 0..30)).prop_map(|(kind, rest)| {
             Bytes::from([&[8, kind][..], &rest].concat())
         }),
         1 => vec(any::<u8>(), 0..300).prop_map(Bytes::from),
@@ -164,9 +167,14 @@ fn op() -> impl Strategy<Value = Op> {
         1 => at().prop_map(Op::LocalSignal),
         10 => at().prop_map(Op::Open),
         30 => (at(), lane(), packet()).prop_map(|(at, lane, bytes)| Op::Packet(at, lane, bytes)),
-        10 => (at(), any::<bool>()).prop_map(|(at, good)| {
-            Op::Verdict(at, good.then_some(()).ok_or(Reason::Unauthenticated))
+        10 => (at(), 0..8_u64, any::<bool>()).prop_map(|(at, seed, good)| {
+            Op::Verdict(at, good.then_some(seed).ok_or(Reason::Unauthenticated))
         }),
+        2 => (at(), 0..8_u64).prop_map(|(at, seed)| {
+            Op::Packet(at, Lane::Reliable, auth(Role::Client, seed < 7, 0))
+        }),
+        2 => at().prop_map(|at| Op::Verdict(at, Err(Reason::AuthUnavailable))),
+        1 => (alias(), 0..6_u64).prop_map(|(alias, for_s)| Op::Revoked(alias, for_s)),
         4 => at().prop_map(Op::Proof),
         4 => (at(), any::<bool>()).prop_map(|(at, valid)| Op::ProofVerdict(at, valid)),
         3 => at().prop_map(Op::Close),
@@ -222,6 +230,23 @@ impl World {
         (!self.peers.is_empty()).then(|| self.peers[at % self.peers.len()])
     }
 
+    /// Somebody who may do everything for ever, or not.
+    fn identity(&self, seed: u64) -> Identity {
+        let only = || Filters::parse(["a", "c/#"]).expect("filters");
+        let mut identity = Identity::everything(Bytes::new());
+        if seed.is_multiple_of(2) {
+            identity.expires = Some(self.now + Duration::from_secs(seed));
+        }
+        if seed > 3 {
+            identity.grants.publish = only();
+        }
+        if seed > 5 {
+            identity.grants.subscribe = only();
+            identity.subscriptions_max = Some(2);
+        }
+        identity
+    }
+
     fn input(&self, op: Op) -> Option<Input> {
         let signal = |message: Bytes| Some(Input::Signal(message));
         match op {
@@ -242,6 +267,10 @@ impl World {
                 r#type: MessageType::Servers.into(),
                 version,
                 entries: listed.into_iter().map(entry).collect(),
+            })),
+            Op::Revoked(alias, for_s) => signal(encoded(&RevokedMessage {
+                r#type: MessageType::Revoked.into(),
+                entries: vec![Target::Alias(alias).to_entry(for_s)],
             })),
             Op::Gone(alias) => signal(encoded(&PeerGoneMessage {
                 r#type: MessageType::PeerGone.into(),
@@ -269,7 +298,7 @@ impl World {
             }),
             Op::Verdict(at, result) => Some(Input::Authenticated {
                 peer: self.peer(at)?,
-                result: result.map(|()| Identity::everything(Bytes::new())),
+                result: result.map(|seed| self.identity(seed)),
                 proof: Bytes::new(),
             }),
             Op::Proof(at) => Some(Input::Proof {

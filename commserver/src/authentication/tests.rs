@@ -62,7 +62,7 @@ async fn answers(
     authenticator: Arc<dyn Authenticator>,
     role: Role,
     peers: u64,
-) -> Vec<Result<Identity, Reason>> {
+) -> Vec<Result<Granted, Reason>> {
     let (heard, mut hears) = mpsc::channel(100);
     let certificate = Certificate::generate().expect("a certificate");
     let shard = Shard::bind(shard::Config::new(certificate, 1), Listener(heard)).expect("bound");
@@ -117,7 +117,8 @@ async fn so_many_calls_at_once_and_none_for_ever() {
 #[tokio::test]
 async fn answers_are_put_in_numbered_reasons() {
     let results = answers(Arc::new(AllowAll), Role::Client, 1).await;
-    assert_eq!(results, [Ok(Identity::everything(Bytes::new()))]);
+    let everything = Granted::of(Authenticated::everything(Bytes::new()));
+    assert_eq!(results, [Ok(everything)]);
     let results = answers(Arc::new(AllowAll), Role::Server, 1).await;
     assert_eq!(results, [Err(Reason::Forbidden)]);
 }

@@ -1,7 +1,9 @@
 //! What happens to a coordinator, and what it wants done: all that the shell knows of it.
 
+use std::{sync::Arc, time::Instant};
+
 use bytes::Bytes;
-use proto::{Reason, Role, WelcomeMessage};
+use proto::{Reason, Role, WelcomeMessage, revocation::Target};
 
 use crate::{Alias, Region};
 
@@ -32,6 +34,10 @@ pub enum Input {
         role: Role,
         /// Whether the subprotocol was negotiated.
         ours: bool,
+        /// Who the owner is, as the authenticator found; empty for nobody in particular.
+        identity: Bytes,
+        /// What the owner's token is called.
+        token_id: Option<Arc<str>>,
         /// What it may take up, as its token says: one that was given to the same role and identity.
         resume: Option<Resume>,
         /// Where it says that it is.
@@ -48,6 +54,14 @@ pub enum Input {
     SessionClosed {
         /// Which.
         session: SessionId,
+    },
+    /// Somebody is not to be here any more, until then; a time that has passed takes that back. See
+    /// [`crate::Coordinator::is_revoked`] for whether there was room to remember it.
+    Revoke {
+        /// Who.
+        target: Target,
+        /// Until when.
+        until: Instant,
     },
     /// All sessions are about to be closed. Nobody is told any more of another's end: the peers
     /// that they have serve on.

@@ -15,6 +15,8 @@
 //!     session,
 //!     role: Role::Client,
 //!     ours: true,
+//!     identity: Default::default(),
+//!     token_id: None,
 //!     resume: None,
 //!     region: None,
 //! };
@@ -34,6 +36,7 @@ mod rate;
 mod region;
 mod registry;
 mod relay;
+mod revocations;
 mod selector;
 mod sessions;
 mod signal;
@@ -47,6 +50,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use proto::{limits, revocation};
 use rand::{SeedableRng, rngs::StdRng};
 
 pub use crate::{
@@ -78,6 +82,7 @@ pub struct Coordinator {
     aliases: alias::Allocator,
     rng: StdRng,
     registry: Registry,
+    revoked: revocation::List<Instant>,
     waiting: Waiting,
     shutting_down: bool,
     list: List,
@@ -102,6 +107,7 @@ impl Coordinator {
             aliases: alias::Allocator::new(config.started, config.instance),
             rng: StdRng::seed_from_u64(config.seed),
             registry: Registry::default(),
+            revoked: revocation::List::new(limits::REVOCATIONS_BYTES_MAX),
             waiting: Waiting::default(),
             shutting_down: false,
             list: List::default(),
@@ -120,12 +126,16 @@ impl Coordinator {
                 session,
                 role,
                 ours,
+                identity,
+                token_id,
                 resume,
                 region,
             } => {
                 let newcomer = Newcomer {
                     role,
                     ours,
+                    identity,
+                    token_id,
                     resume,
                     region,
                 };
@@ -137,6 +147,7 @@ impl Coordinator {
                 }
             }
             Input::SessionClosed { session } => self.close(session),
+            Input::Revoke { target, until } => self.revoke(now, target, until),
             Input::ShuttingDown => self.shutting_down = true,
         }
         self.look_after_servers(now);
@@ -170,6 +181,7 @@ impl Coordinator {
 
     /// Panics when the state contradicts itself. For tests: it walks everything.
     pub fn check_invariants(&self) {
+        self.revoked.check_invariants();
         self.registry.check_invariants(self.limits.contacts_max);
         assert!(self.registry.clients_count() <= self.limits.clients_max);
         assert!(self.registry.servers_count() <= self.limits.servers_max);

@@ -3,9 +3,11 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::Instant,
 };
 
+use bytes::Bytes;
 use proto::{Role, ServerEntry};
 use rustc_hash::FxHashMap;
 
@@ -16,8 +18,16 @@ use crate::{Region, Resume, SessionId, alias::Alias, load::Load, rate::Bucket, s
 pub(crate) struct Newcomer {
     pub(crate) role: Role,
     pub(crate) ours: bool,
+    pub(crate) identity: Bytes,
+    pub(crate) token_id: Option<Arc<str>>,
     pub(crate) resume: Option<Resume>,
     pub(crate) region: Option<Region>,
+}
+
+impl Newcomer {
+    pub(crate) const fn is_server(&self) -> bool {
+        is_server(self.role)
+    }
 }
 
 /// A WebSocket at the coordinator, and who is behind it.
@@ -30,6 +40,9 @@ pub(crate) struct Session {
     pub(crate) role: Role,
     /// Speaks more than the 2019 protocol.
     pub(crate) ours: bool,
+    /// As the authenticator found.
+    pub(crate) identity: Bytes,
+    pub(crate) token_id: Option<Arc<str>>,
     pub(crate) region: Option<Region>,
     pub(crate) bucket: Bucket,
     /// Of a client.
@@ -76,6 +89,8 @@ impl Session {
             series: resume.series,
             role: newcomer.role,
             ours: newcomer.ours,
+            identity: newcomer.identity,
+            token_id: newcomer.token_id,
             region: newcomer.region,
             bucket: Bucket::new(now),
             client: Client::default(),

@@ -33,6 +33,9 @@ impl Coordinator {
             debug_assert!(false, "session {id:?} opened twice");
             return;
         }
+        if self.shuts_out(now, &newcomer) {
+            return self.refuse(id, Reason::Revoked);
+        }
         let (role, ours) = (newcomer.role, newcomer.ours);
         let resume = newcomer.resume;
         let resume = resume.map(|resume| (resume, self.claim(resume, role)));
@@ -56,6 +59,9 @@ impl Coordinator {
         self.registry.insert(session);
         if is_server(role) {
             self.welcome_server(id, alias, role, welcomed);
+            if ours {
+                self.send_revocations(now, id);
+            }
         } else {
             self.welcome_client(now, id, alias, welcomed);
         }

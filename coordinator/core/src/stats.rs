@@ -33,6 +33,12 @@ pub struct Stats {
     pub errors: u64,
     /// Sessions refused because there is no room for another.
     pub refused: u64,
+    /// Sessions closed because their owner was revoked.
+    pub revoked: u64,
+    /// Those who are not to be here any more, now.
+    pub revocations: u64,
+    /// Revocations for which there was no room.
+    pub revocations_refused: u64,
     /// Sessions that had something to take up.
     pub resumes: Resumes,
     /// Signals that went nowhere.

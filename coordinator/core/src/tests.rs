@@ -6,6 +6,7 @@ mod load;
 mod properties;
 mod relay;
 mod resume;
+mod revocations;
 mod topology;
 
 use bytes::Bytes;

@@ -10,7 +10,7 @@ use std::{
 use rtc_peer::{Lane, Output, Peer, Transmit};
 
 use crate::{
-    budget::Budget,
+    budget::{self, Budget},
     config::Config,
     outbox::{self, Outbox},
     stats::{DropReason, Stats},
@@ -117,6 +117,8 @@ impl Seats {
 struct Budgets {
     reliable: Budget,
     unreliable: Budget,
+    /// Its own, where they are not everybody's.
+    own: Option<[budget::Config; 2]>,
     /// It may send what it likes.
     exempt: bool,
     /// Until then its reliable lane is left unread.
@@ -259,9 +261,11 @@ impl Seat {
         if self.budgets.exempt {
             return Admission::Passes;
         }
+        let everybodys = [config.reliable_budget, config.unreliable_budget];
+        let [reliable, unreliable] = self.budgets.own.unwrap_or(everybodys);
         match lane {
             Lane::Unreliable => {
-                let (budget, config) = (&mut self.budgets.unreliable, &config.unreliable_budget);
+                let (budget, config) = (&mut self.budgets.unreliable, &unreliable);
                 if !budget.allows(now, config) {
                     return Admission::Dropped;
                 }
@@ -269,7 +273,7 @@ impl Seat {
                 Admission::Passes
             }
             Lane::Reliable => {
-                let (budget, config) = (&mut self.budgets.reliable, &config.reliable_budget);
+                let (budget, config) = (&mut self.budgets.reliable, &reliable);
                 budget.take(now, bytes, config);
                 let next = budget.next(config).filter(|next| *next > now);
                 if let Some(next) = next
@@ -291,6 +295,11 @@ impl Seat {
             self.budgets.paused_until = None;
             self.peer.set_paused(now, Lane::Reliable, false);
         }
+    }
+
+    /// From now on it has budgets of its own.
+    pub(super) fn set_budgets(&mut self, reliable: budget::Config, unreliable: budget::Config) {
+        self.budgets.own = Some([reliable, unreliable]);
     }
 
     /// From now on it may send what it likes.

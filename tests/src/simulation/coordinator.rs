@@ -104,6 +104,8 @@ impl World {
             session,
             role,
             ours: true,
+            identity: bytes::Bytes::new(),
+            token_id: None,
             resume: token.and_then(|token| credentials::resumed(token, life.node)),
             region: Region::parse(["north", "south"][index % 2]),
         };

@@ -106,6 +106,16 @@ export const REASONS = {
     retryable: true,
     text: "there is a hub already, and a star has one",
   },
+  25: {
+    name: "TokenExpired",
+    retryable: true,
+    text: "the credentials have ended: come with new ones",
+  },
+  26: {
+    name: "Revoked",
+    retryable: false,
+    text: "the credentials have been revoked",
+  },
   27: {
     name: "TooManyFromAddress",
     retryable: true,
@@ -160,5 +170,10 @@ export const REASONS = {
     name: "TooManyTopics",
     retryable: true,
     text: "the server has as many topics as it may have",
+  },
+  109: {
+    name: "TopicForbidden",
+    retryable: false,
+    text: "the credentials do not allow this topic",
   },
 } as const;

@@ -8,6 +8,7 @@ use proto::{AuthMessage, Lane, Message, MessageType, ReadyMessage, Reason, Role,
 use super::Broker;
 use crate::{
     Drop, Identity, Output, PeerId,
+    grants::Access,
     hold::Hold,
     peer::{Hello, Peer, Ready, Stage, State, is_server},
 };
@@ -126,28 +127,37 @@ impl Broker {
         result: Result<Identity, Reason>,
         proof: Bytes,
     ) {
-        let Some(Peer {
-            state: State::Authenticating(Stage::Verdict(role, hello), _),
-            ..
-        }) = self.peers.get(id)
-        else {
-            return self.drop_one(Drop::StalePeer);
+        let (role, hello) = match self.peers.get(id).map(|peer| &peer.state) {
+            Some(State::Authenticating(Stage::Verdict(role, hello), _)) => (*role, *hello),
+            Some(State::Ready(ready)) if ready.renewal.judged => {
+                return self.handle_renewed(now, id, result);
+            }
+            _ => return self.drop_one(Drop::StalePeer),
         };
-        let (role, hello) = (*role, *hello);
         match result {
+            Ok(found) if self.is_revoked(now, id, Some(&found)) => {
+                self.close(now, id, Reason::Revoked);
+            }
             // It would travel with every packet; an authenticator that says so much is broken.
             Ok(found) if found.identity.len() > IDENTITY_BYTES_MAX => {
                 self.close(now, id, Reason::AuthUnavailable);
             }
             Ok(found) => {
-                let ready = Ready::new(now, role, found.identity, hello);
+                let access = Access::new(&found, &self.hashing);
+                let ready = Ready::new(now, role, found.identity, access, hello);
                 self.let_in(now, id, ready, Some(proof));
             }
             Err(reason) => self.close(now, id, reason),
         }
     }
 
-    fn ready_frame(&self, now: Instant, id: PeerId, ready: &Ready, proof: Bytes) -> Bytes {
+    pub(super) fn ready_frame(
+        &self,
+        now: Instant,
+        id: PeerId,
+        ready: &Ready,
+        proof: Bytes,
+    ) -> Bytes {
         let alias = self.peers.get(id).map_or(0, |peer| peer.alias);
         let uptime = now.saturating_duration_since(self.started).as_millis();
         let uptime_ms = u64::try_from(uptime).unwrap_or(u64::MAX);
@@ -251,7 +261,9 @@ impl Broker {
         } else {
             Role::CommunicationServer
         };
-        let ready = Ready::new(now, role, Bytes::new(), hello);
+        let found = Identity::everything(Bytes::new());
+        let access = Access::new(&found, &self.hashing);
+        let ready = Ready::new(now, role, found.identity, access, hello);
         self.let_in(now, id, ready, None);
     }
 
@@ -287,6 +299,8 @@ impl Broker {
         self.note_standing(now, alias);
         if is_link {
             self.leave_other_ways(now);
+        } else {
+            self.await_end(now, id);
         }
         for packet in hold.into_packets() {
             // Taking one may close the peer, or be the last straw; the rest is then dropped there.

@@ -35,7 +35,7 @@ impl Broker {
         Stats::count(&mut self.stats.packets_in, lane, 1);
         match peek::raw_type(&bytes).map(MessageType::try_from) {
             Some(Ok(MessageType::Topic | MessageType::TopicIdentity)) => {
-                self.publish(id, lane, &bytes);
+                self.publish(now, id, lane, &bytes);
             }
             // Byte for byte, and no more bytes out than came in.
             Some(Ok(MessageType::Ping)) => self.deliver(smallvec![id], lane, bytes),
@@ -43,6 +43,7 @@ impl Broker {
                 kind @ (MessageType::Subscription
                 | MessageType::Subscribe
                 | MessageType::Unsubscribe
+                | MessageType::Auth
                 | MessageType::Interest
                 | MessageType::Ack
                 | MessageType::Renamed),
@@ -69,6 +70,7 @@ impl Broker {
             (MessageType::Subscription, _) => self.handle_subscription(id, bytes),
             (MessageType::Subscribe, false) => self.handle_subscribe(id, bytes),
             (MessageType::Unsubscribe, false) => self.handle_unsubscribe(id, bytes),
+            (MessageType::Auth, false) => self.handle_renewal(now, id, bytes),
             (MessageType::Interest, true) => self.handle_interest(now, id, bytes),
             (MessageType::Ack, true) => self.handle_ack(id),
             (MessageType::Renamed, true) => self.handle_renamed(now, id, bytes),
@@ -91,7 +93,7 @@ impl Broker {
     }
 
     /// The way of a published packet: one look into the topic table, one frame for each form.
-    fn publish(&mut self, id: PeerId, lane: Lane, bytes: &Bytes) {
+    fn publish(&mut self, now: Instant, id: PeerId, lane: Lane, bytes: &Bytes) {
         let Some(ready) = self.peers.ready(id) else {
             return;
         };
@@ -103,6 +105,12 @@ impl Broker {
         if is_link && packet.hops >= self.mesh.hops_max() {
             return self.drop_one(Drop::HopLimit);
         }
+        if ready.access.publish.is_some() && !self.may_publish(now, id, packet.topic) {
+            return;
+        }
+        let Some(ready) = self.peers.ready(id) else {
+            return;
+        };
         // From a client nothing that it says about itself counts; a server vouches for its clients.
         let origin = if is_link {
             Origin {
@@ -140,6 +148,24 @@ impl Broker {
         if let Some(routed) = routed {
             self.hand_out(lane, way.sender, routed);
         }
+    }
+
+    /// Whether a client may publish to this topic. One that may not is told so now and then, however
+    /// fast it goes on.
+    fn may_publish(&mut self, now: Instant, id: PeerId, topic: &str) -> bool {
+        let gate = self.peers.ready_mut(id);
+        let Some(gate) = gate.and_then(|ready| ready.access.publish.as_deref_mut()) else {
+            return true;
+        };
+        if gate.passes(topic) {
+            return true;
+        }
+        let complains = gate.complains(now);
+        self.drop_one(Drop::TopicForbidden);
+        if complains {
+            self.send_error(id, Reason::TopicForbidden, 0, named(topic));
+        }
+        false
     }
 
     /// Where a packet comes from. A client's has crossed no link, whatever it says about that; one

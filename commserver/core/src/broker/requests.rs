@@ -81,8 +81,16 @@ impl Broker {
         request: u32,
     ) -> bool {
         let mut first_wrong = None;
+        let mut forbidden = 0;
         for topic in topics {
-            if let Err((why, drop)) = self.subscribe(id, topic) {
+            // Filters take their time: in one list no more are looked at than could be granted.
+            let verdict = if forbidden < self.config.limits.subscriptions_max {
+                self.subscribe(id, topic)
+            } else {
+                Err((Reason::TopicForbidden, Drop::TopicForbidden))
+            };
+            if let Err((why, drop)) = verdict {
+                forbidden += usize::from(why == Reason::TopicForbidden);
                 self.drop_one(drop);
                 first_wrong.get_or_insert((why, topic));
             }
@@ -98,13 +106,19 @@ impl Broker {
         if !limits.take_topic(topic) {
             return Err((Reason::BadTopic, Drop::BadTopic));
         }
-        let full = self.topics.count_of_peer(id) >= limits.subscriptions_max;
-        if full && !self.topics.contains(id, topic) {
-            return Err((Reason::TooManySubscriptions, Drop::TooManySubscriptions));
-        }
         let Some(ready) = self.peers.ready(id) else {
             return Ok(());
         };
+        if self.topics.contains(id, topic) {
+            return Ok(());
+        }
+        let subscriptions_max = limits.subscriptions_max.min(ready.access.subscriptions_max);
+        if self.topics.count_of_peer(id) >= subscriptions_max {
+            return Err((Reason::TooManySubscriptions, Drop::TooManySubscriptions));
+        }
+        if !ready.access.subscribe.matches(topic) {
+            return Err((Reason::TopicForbidden, Drop::TopicForbidden));
+        }
         let added = self.topics.add(id, ready.form(), topic);
         added.map_err(|_| (Reason::TooManyTopics, Drop::TooManyTopics))
     }

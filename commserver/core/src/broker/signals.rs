@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proto::{
     ConnectMessage, ConnectionRefusedMessage, ConnectionRefusedReason, ErrorMessage, Message,
-    MessageType, PeerGoneMessage, Reason, RenamedMessage, ReplacedMessage, Role, ServerState,
-    ServersMessage, WebRtcMessage, WelcomeMessage, peek,
+    MessageType, PeerGoneMessage, Reason, RenamedMessage, ReplacedMessage, RevokedMessage, Role,
+    ServerState, ServersMessage, WebRtcMessage, WelcomeMessage, peek, revocation::Target,
 };
 
 use super::{Broker, drain::Going};
@@ -30,6 +30,8 @@ impl Broker {
                 }
                 Some(MessageType::PeerGone) => PeerGoneMessage::decode(&bytes[..])
                     .map(|message| self.handle_gone(now, &message)),
+                Some(MessageType::Revoked) => RevokedMessage::decode(&bytes[..])
+                    .map(|message| self.handle_revoked(now, &message)),
                 Some(MessageType::Connect) => ConnectMessage::decode(&bytes[..])
                     .map(|message| self.handle_connect(now, &message)),
                 Some(MessageType::WebrtcOffer) => WebRtcMessage::decode(&bytes[..])
@@ -190,7 +192,7 @@ impl Broker {
         let Some(own) = self.mesh.own().filter(|&own| alias != own && alias != 0) else {
             return self.drop_one(Drop::StraySignal);
         };
-        if let Err(reason) = self.admit(alias, stamp) {
+        if let Err(reason) = self.admit(now, alias, stamp) {
             return self.refuse(alias, reason);
         }
         if let Some(pending) = self.peers.slots(alias).pending {
@@ -238,7 +240,7 @@ impl Broker {
     }
 
     /// Whether there is room for another peer under this alias.
-    fn admit(&self, alias: u64, stamp: Role) -> Result<(), Reason> {
+    fn admit(&self, now: Instant, alias: u64, stamp: Role) -> Result<(), Reason> {
         let limits = &self.config.limits;
         let full = if is_server(stamp) {
             self.peers.servers() >= limits.links_max
@@ -257,6 +259,8 @@ impl Broker {
             Err(Reason::ShuttingDown)
         } else if stamp == Role::CommunicationServerHub && self.has_other_hub(alias) {
             Err(Reason::HubTaken)
+        } else if !is_server(stamp) && self.revoked.covers(now, [Target::Alias(alias)]) {
+            Err(Reason::Revoked)
         } else if full && !known {
             Err(Reason::ServerFull)
         } else {

@@ -7,7 +7,9 @@
 
 mod admission;
 mod drain;
+mod expiry;
 mod gone;
+mod grants;
 mod handshakes;
 #[cfg(test)]
 mod hub;
@@ -16,6 +18,7 @@ mod interest;
 mod links;
 mod load;
 mod requests;
+mod revocations;
 mod routing;
 mod server;
 mod servers_2019;

@@ -223,7 +223,8 @@ fn oddities_are_counted() {
         [],
         "types that we have no use for are skipped"
     );
-    assert_eq!(server.broker.stats().dropped(Drop::UnknownType), 3);
+    assert_eq!(server.broker.stats().dropped(Drop::UnknownType), 2);
+    assert_eq!(server.broker.stats().dropped(Drop::AuthNotDue), 1);
     server.packet(ann, Lane::Reliable, vec![0xff; 20]);
     server.packet(
         ann,

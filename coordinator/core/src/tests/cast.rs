@@ -87,10 +87,8 @@ impl Cast {
         resume: Option<Resume>,
     ) -> SessionId {
         self.arrive(Newcomer {
-            role,
-            ours,
             resume,
-            region: None,
+            ..nobody(role, ours)
         })
     }
 
@@ -101,6 +99,8 @@ impl Cast {
             session,
             role: newcomer.role,
             ours: newcomer.ours,
+            identity: newcomer.identity,
+            token_id: newcomer.token_id,
             resume: newcomer.resume,
             region: newcomer.region,
         });
@@ -110,10 +110,8 @@ impl Cast {
     /// Opens a session of ours in a region, and reads its WELCOME.
     pub(super) fn join_in(&mut self, region: &str, role: Role) -> (SessionId, WelcomeMessage) {
         let session = self.arrive(Newcomer {
-            role,
-            ours: true,
-            resume: None,
             region: Region::parse(region),
+            ..nobody(role, true)
         });
         let welcome = self.received::<WelcomeMessage>(session);
         (session, welcome)
@@ -238,5 +236,17 @@ pub(super) fn connect(to_alias: u64) -> ConnectMessage {
         r#type: MessageType::Connect.into(),
         to_alias,
         ..Default::default()
+    }
+}
+
+/// Somebody without a name, who comes for the first time.
+pub(super) const fn nobody(role: Role, ours: bool) -> Newcomer {
+    Newcomer {
+        role,
+        ours,
+        identity: Bytes::new(),
+        token_id: None,
+        resume: None,
+        region: None,
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proto::{MessageHeader, PeerGoneMessage, WebRtcMessage};
 
 use self::model::Model;
-use super::*;
+use super::{cast::nobody, *};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -96,10 +96,8 @@ impl Model {
         match op {
             Op::Open(role, ours, region) => {
                 let newcomer = Newcomer {
-                    role,
-                    ours,
-                    resume: None,
                     region,
+                    ..nobody(role, ours)
                 };
                 self.open(cast, newcomer);
             }
@@ -173,10 +171,8 @@ impl Model {
 
 fn claiming(role: Role, resume: Option<Resume>) -> Newcomer {
     Newcomer {
-        role,
-        ours: true,
         resume,
-        region: None,
+        ..nobody(role, true)
     }
 }
 

@@ -51,6 +51,8 @@ fn a_session_of_2019_has_nothing_to_come_back_with() {
         session: SessionId(99),
         role: Role::Client,
         ours: false,
+        identity: Bytes::new(),
+        token_id: None,
         resume: None,
         region: None,
     };

@@ -1,6 +1,9 @@
 //! Mesh and star, and regions.
 
-use super::{cast::connect, *};
+use super::{
+    cast::{connect, nobody},
+    *,
+};
 
 const SERVER: Role = Role::CommunicationServer;
 const HUB: Role = Role::CommunicationServerHub;
@@ -140,10 +143,9 @@ fn servers_are_told_of_regions() {
     cast.settle();
     let resume = cast.resume(first);
     let again = cast.arrive(Newcomer {
-        role: SERVER,
-        ours: true,
         resume: Some(resume),
         region: Region::parse("eu-north"),
+        ..nobody(SERVER, true)
     });
     assert_eq!(cast.received::<WelcomeMessage>(again).alias, welcome.alias);
     let list = cast.received::<ServersMessage>(watcher);

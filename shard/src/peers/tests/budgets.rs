@@ -4,6 +4,7 @@
 use super::network::{Network, config};
 use super::*;
 use crate::budget;
+use std::num::NonZeroU64;
 
 const SERVER: usize = 0;
 const SENDER: usize = 1;
@@ -114,6 +115,29 @@ fn the_reliable_lane_passes_a_burst_and_then_waits() {
         assert_eq!(stats.rate_pauses.value(), pauses, "{sent}");
         assert_eq!(stats.dropped(DropReason::RateLimited), 0);
     }
+}
+
+#[test]
+fn a_peer_may_have_budgets_of_its_own() {
+    let (mut network, [[ours, theirs], [others, other]]) = network(TIGHT, TIGHT);
+    let few = NonZeroU64::new(1);
+    let own = TIGHT.at_most(few, None);
+    network.peers(SERVER).set_budgets(ours, own, own);
+    for (sender, key) in [(SENDER, theirs), (OTHER, other)] {
+        for lane in Lane::ALL {
+            send(&mut network, sender, key, lane, &packets(200, 8));
+        }
+    }
+    network.run_for(Duration::from_millis(900));
+    for lane in Lane::ALL {
+        // Two seconds' worth at once.
+        assert_eq!(arrived(&network, ours, lane).len(), 2, "{lane:?}");
+        assert_eq!(arrived(&network, others, lane).len(), 200, "{lane:?}");
+    }
+    // What waits on the reliable lane comes in its time.
+    network.run_for(Duration::from_secs(3));
+    let got = arrived(&network, ours, Lane::Reliable).len();
+    assert!((4..=6).contains(&got), "{got}");
 }
 
 /// 100 times what it may, for ten seconds.
