@@ -14,6 +14,7 @@ mod link;
 mod moves;
 mod outgoing;
 mod random;
+mod renewal;
 mod secret;
 mod signalling;
 mod stats;
@@ -294,6 +295,7 @@ impl Session {
                 Timer::Ping => self.ping(now),
                 Timer::Migrate => self.ask_for_another_server(now),
                 Timer::Farewell => self.depart(now),
+                Timer::Renew => self.ask_for_renewal(now),
             }
         }
         while let Some(answer) = self.subscriptions.take_overdue(now) {

@@ -9,12 +9,12 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use proto::Reason;
 use serde::Serialize;
 
-use crate::{Shared, refusal, routes, token, upgrade::Remote};
+use crate::{Shared, refusal, revocations, routes, token, upgrade::Remote};
 
 /// What is served on the admin listener.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -27,7 +27,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 
 /// The admin API. Whatever stands here, [`guard`] stands before it.
 fn api() -> Router<Arc<Shared>> {
-    Router::new().route("/status", get(status))
+    Router::new()
+        .route("/status", get(status))
+        .route("/revoke", post(revocations::post))
+        .route("/revocations", get(revocations::get))
 }
 
 /// Whether a request shows the admin secret. Where there is none, none does.

@@ -1,7 +1,7 @@
 //! What a coordinator is told at its start, validated. [`crate::cli`] makes one from flags,
 //! environment and file; tests and `broker dev` make one in code.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use auth::{Authenticator, ClusterSecret, SharedSecret};
 use bytes::Bytes;
@@ -41,6 +41,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// Whose pages may come.
     pub allowed_origins: Origins,
+    /// Where revocations are kept over a restart; `None` for nowhere.
+    pub revocations_file: Option<PathBuf>,
     /// Static pages, beside the endpoints.
     pub pages: Vec<Page>,
     /// How much is taken.
@@ -67,6 +69,7 @@ impl Config {
             resume_lifetime: RESUME_LIFETIME,
             proxies: Proxies::default(),
             allowed_origins: Origins::any(),
+            revocations_file: None,
             pages: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -184,6 +187,9 @@ pub struct Timeouts {
     pub request: Duration,
     /// Until a server that has said how it is doing, and says no more, is sent no clients.
     pub stale: Duration,
+    /// How long a session lasts at least, however late its credentials were taken: clocks differ,
+    /// and whoever has nothing newer to show must not come back all the time.
+    pub expiry_min: Duration,
     /// For the other side to answer a close.
     pub close: Duration,
     /// For all sessions to be closed at the end.
@@ -200,6 +206,7 @@ impl Default for Timeouts {
             header: Duration::from_secs(10),
             request: Duration::from_secs(30),
             stale: coordinator_core::Config::default().stale_after,
+            expiry_min: Duration::from_secs(10),
             close: Duration::from_secs(2),
             drain: Duration::from_secs(5),
         }

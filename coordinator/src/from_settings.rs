@@ -76,6 +76,7 @@ pub(crate) fn load(
         },
         proxies: proxies(&mut settings, &defaults.proxies),
         allowed_origins: settings.take("allowed_origins", defaults.allowed_origins.clone()),
+        revocations_file: settings.take_optional("revocations_file"),
         timeouts: timeouts(&mut settings, &defaults.timeouts),
         ..defaults
     };
@@ -288,6 +289,7 @@ fn timeouts(settings: &mut Settings, defaults: &Timeouts) -> Timeouts {
         header: timeout("timeouts.header", defaults.header),
         request: timeout("timeouts.request", defaults.request),
         stale: timeout("timeouts.stale", defaults.stale),
+        expiry_min: timeout("timeouts.expiry_min", defaults.expiry_min),
         close: timeout("timeouts.close", defaults.close),
         drain: timeout("timeouts.drain", defaults.drain),
     };

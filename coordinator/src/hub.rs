@@ -8,7 +8,7 @@ use auth::{
 };
 use bytes::Bytes;
 use coordinator_core::{Coordinator, Input, Output, Resume, SessionId, Stats};
-use proto::{Message as _, Reason, WelcomeMessage};
+use proto::{Message as _, Reason, WelcomeMessage, revocation::Target};
 use rustc_hash::FxHashMap;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     metrics::{Dropped, Metrics},
-    outbox,
+    outbox, revocations,
     session::Owner,
     upgrade::auth_role,
 };
@@ -37,6 +37,17 @@ pub(crate) enum Command {
     Signal { session: SessionId, bytes: Bytes },
     /// A session is over.
     Closed { session: SessionId },
+    /// Somebody is not to be here any more.
+    Revoke {
+        target: Target,
+        until: SystemTime,
+        /// Whether there was room to remember it.
+        answer: oneshot::Sender<bool>,
+    },
+    /// Who is not to be here any more?
+    Revocations {
+        answer: oneshot::Sender<Vec<revocations::Entry>>,
+    },
 }
 
 /// The hub's hold on a session. Letting it go ends the session.
@@ -122,6 +133,24 @@ impl Hub {
                 self.seats.remove(&session);
                 self.input(Input::SessionClosed { session });
             }
+            Command::Revoke {
+                target,
+                until,
+                answer,
+            } => {
+                let kept = revoke(&mut self.core, (target, until));
+                self.drain();
+                // Whoever asks no more does not have to know.
+                let _asked = answer.send(kept);
+            }
+            Command::Revocations { answer } => {
+                let (now, time) = (Instant::now(), SystemTime::now());
+                let current = self.core.revocations(now);
+                let entries = current.map(|(target, until)| {
+                    (target.clone(), time + until.saturating_duration_since(now))
+                });
+                let _asked = answer.send(entries.collect());
+            }
         }
     }
 
@@ -147,6 +176,10 @@ impl Hub {
 
     fn input(&mut self, input: Input) {
         self.core.handle_input(Instant::now(), input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Welcome {
@@ -190,6 +223,20 @@ impl Hub {
             tracing::trace!(session = session.0, "was over before it was closed");
         }
     }
+}
+
+/// Says whether it holds, or is taken back, as wanted: there may be no room. What there is to be
+/// done about it comes out of the core.
+pub(crate) fn revoke(core: &mut Coordinator, (target, until): revocations::Entry) -> bool {
+    let now = Instant::now();
+    let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+    let until = now + left;
+    let input = Input::Revoke {
+        target: target.clone(),
+        until,
+    };
+    core.handle_input(now, input);
+    core.is_revoked(now, &target) == (until > now)
 }
 
 impl Tokens {

@@ -31,6 +31,7 @@ mod outbox;
 mod pace;
 mod pages;
 mod refusal;
+mod revocations;
 mod room;
 mod routes;
 mod session;
@@ -60,12 +61,14 @@ use crate::{
     hub::{Hub, Tokens},
     listener::Listener,
     metrics::Metrics,
+    revocations::{Revocations, Store},
     room::Room,
 };
 pub use crate::{
     addresses::{Limits as AddressLimits, Proxies, ProxyHeader},
     config::{Config, Limits, Outbox, Page, Timeouts},
     origin::Origins,
+    revocations::StoreError,
 };
 
 /// A coordinator that listens. It answers once [`Self::run`] runs.
@@ -96,6 +99,9 @@ pub enum BindError {
         /// Which address.
         addr: SocketAddr,
     },
+    /// Nobody knows who is not to be let in.
+    #[error(transparent)]
+    Revocations(#[from] StoreError),
     /// Two pages, or a page and an endpoint, have one path; or a path does not begin with `/`.
     #[error("page path {path:?} is not a path of its own from the root")]
     PagePath {
@@ -121,6 +127,7 @@ struct Shared {
     addresses: Arc<Addresses>,
     proxies: Proxies,
     origins: Origins,
+    revocations: Revocations,
     tasks: TaskTracker,
     /// Sessions are to be closed, and no new ones let in.
     stop: CancellationToken,
@@ -145,7 +152,8 @@ impl Server {
         let mut registry = Registry::default();
         let addresses = Addresses::new(config.limits.addresses.clone());
         let metrics = Metrics::register(&mut registry, stats.clone(), Arc::clone(&addresses));
-        let core = Coordinator::new(coordinator_core::Config {
+        let store = Store::new(config.revocations_file);
+        let mut core = Coordinator::new(coordinator_core::Config {
             instance: config.instance,
             started: since_epoch(),
             seed: rand::random(),
@@ -154,6 +162,10 @@ impl Server {
             stale_after: config.timeouts.stale,
             limits: config.limits.core.clone(),
         });
+        let known = store.load()?;
+        for entry in known {
+            hub::revoke(&mut core, entry);
+        }
         let tokens = Tokens {
             secret: config.cluster_secret.clone(),
             lifetime: config.resume_lifetime,
@@ -172,6 +184,7 @@ impl Server {
             addresses,
             proxies: config.proxies,
             origins: config.allowed_origins,
+            revocations: Revocations::new(store, config.resume_lifetime),
             limits: config.limits,
             timeouts: config.timeouts,
             pages: config.pages,

@@ -169,6 +169,11 @@ impl Collector for Core {
                 "Addresses that have a session or a request, or had one just now",
                 u64::try_from(self.addresses.len()).unwrap_or(u64::MAX),
             ),
+            (
+                "revocations",
+                "Those who are not to be here any more",
+                stats.revocations,
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
@@ -187,6 +192,16 @@ impl Collector for Core {
             ("signals_relayed", "Signals relayed", stats.relayed),
             ("loads", "LOADs taken from servers", stats.loads),
             ("welcomes", "WELCOMEs sent", stats.welcomes),
+            (
+                "revoked",
+                "Sessions closed because their owner was revoked",
+                stats.revoked,
+            ),
+            (
+                "revocations_refused",
+                "Revocations for which there was no room",
+                stats.revocations_refused,
+            ),
             ("server_lists", "SERVERS sent", stats.server_lists),
             (
                 "peers_gone",

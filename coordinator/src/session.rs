@@ -47,7 +47,8 @@ pub(crate) struct Owner {
 /// Serves `socket` until it, the other side or the server ends.
 pub(crate) async fn run(shared: &Shared, owner: Owner, socket: WebSocket) {
     let (role, ours) = (owner.role, owner.ours);
-    let expires_at = owner.expires.and_then(expiry);
+    let expiry_min = shared.timeouts.expiry_min;
+    let expires_at = owner.expires.and_then(|at| expiry(at, expiry_min));
     let limits = &shared.limits;
     let (outbox_limits, rate) = if role == Role::Client {
         (limits.client_outbox, limits.core.client_rate)
@@ -241,9 +242,9 @@ impl Session<'_> {
 }
 
 /// When a session ends with its credentials. `None` is beyond what there is.
-fn expiry(expires: SystemTime) -> Option<Instant> {
+fn expiry(expires: SystemTime, min: Duration) -> Option<Instant> {
     let left = expires.duration_since(SystemTime::now());
-    Instant::now().checked_add(left.unwrap_or_default().max(EXPIRY_MIN))
+    Instant::now().checked_add(left.unwrap_or_default().max(min))
 }
 
 /// Sends `last_words`, tells the other side why, and gives it `timeout` to take notice.
@@ -328,10 +329,6 @@ pub(crate) async fn unless(token: &CancellationToken, task: impl Future<Output =
         () = task => {}
     }
 }
-
-/// How long a session lasts at least, however late its credentials were taken: clocks differ, and
-/// whoever has nothing newer to show must not come back all the time.
-const EXPIRY_MIN: Duration = Duration::from_secs(10);
 
 /// So that a session which is sent a lot still reads and pings.
 const WRITES_PER_FLUSH: usize = 64;

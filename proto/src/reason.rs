@@ -124,6 +124,8 @@ reasons! {
     108 TooManyTopics retry "the server has as many topics as it may have";
     /// A topic that the credentials do not allow.
     109 TopicForbidden final "the credentials do not allow this topic";
+    /// A subscription that new credentials do not allow.
+    110 SubscriptionEnded final "the new credentials do not allow this subscription";
 }
 
 impl Reason {

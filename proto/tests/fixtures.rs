@@ -28,6 +28,7 @@ fn recode(name: &str, bytes: &[u8]) -> Vec<u8> {
         TopicMessage TopicFwMessage TopicIdentityMessage TopicIdentityFwMessage SubscribeMessage
         UnsubscribeMessage SubscriptionEntry SubscriptionOptions AckMessage ErrorMessage
         InterestMessage RenamedMessage LoadMessage PeerGoneMessage ReplacedMessage MigrateMessage
+        RefreshMessage RevokedMessage
     )
 }
 
@@ -123,7 +124,12 @@ fn every_message_has_a_fixture() {
     for message in pool().all_messages() {
         let named = |fixture: &Json| fixture["type"] == message.name();
         // What only ever stands inside another message is covered there.
-        let inner = ["ServerEntry", "SubscriptionEntry", "SubscriptionOptions"];
+        let inner = [
+            "ServerEntry",
+            "SubscriptionEntry",
+            "SubscriptionOptions",
+            "RevokedEntry",
+        ];
         let found = fixtures.iter().any(named) || inner.contains(&message.name());
         assert!(found, "{} has no fixture", message.name());
     }

@@ -142,6 +142,8 @@ interface Stats {
     connects: number;
     /** Servers left for another one, because they asked for it. */
     moves: number;
+    /** Times that the server took a new token in place of one that was about to end. */
+    renewals: number;
 }
 
 /** What the client needs of the world, so that tests can stand in for the browser. */
@@ -430,6 +432,16 @@ declare const REASONS: {
         readonly retryable: true;
         readonly text: "there is a hub already, and a star has one";
     };
+    readonly 25: {
+        readonly name: "TokenExpired";
+        readonly retryable: true;
+        readonly text: "the credentials have ended: come with new ones";
+    };
+    readonly 26: {
+        readonly name: "Revoked";
+        readonly retryable: false;
+        readonly text: "the credentials have been revoked";
+    };
     readonly 27: {
         readonly name: "TooManyFromAddress";
         readonly retryable: true;
@@ -484,6 +496,16 @@ declare const REASONS: {
         readonly name: "TooManyTopics";
         readonly retryable: true;
         readonly text: "the server has as many topics as it may have";
+    };
+    readonly 109: {
+        readonly name: "TopicForbidden";
+        readonly retryable: false;
+        readonly text: "the credentials do not allow this topic";
+    };
+    readonly 110: {
+        readonly name: "SubscriptionEnded";
+        readonly retryable: false;
+        readonly text: "the new credentials do not allow this subscription";
     };
 };
 

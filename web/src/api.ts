@@ -154,4 +154,6 @@ export interface Stats {
   connects: number;
   /** Servers left for another one, because they asked for it. */
   moves: number;
+  /** Times that the server took a new token in place of one that was about to end. */
+  renewals: number;
 }

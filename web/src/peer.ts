@@ -9,6 +9,10 @@ export class Peer {
   offered = false;
   /** AUTH waits for a token. */
   awaitsToken = false;
+  /** New credentials, for which the server has asked: waited for, or sent. */
+  renewal: "none" | "token" | "sent" = "none";
+  /** When to ask the application for them once more. */
+  renewAt = Number.POSITIVE_INFINITY;
   /** Set when it is READY, or is taken for a server of 2019. */
   dialect: Dialect | undefined;
   /** When that was. */
@@ -36,7 +40,7 @@ export class Peer {
 
   get deadline(): number {
     if (!this.dialect) return Math.min(this.readyBy, this.probeAt);
-    return Math.min(this.moveAt, this.farewell?.by ?? Number.POSITIVE_INFINITY);
+    return Math.min(this.moveAt, this.renewAt, this.farewell?.by ?? Number.POSITIVE_INFINITY);
   }
 
   /** AUTH went out. */
@@ -78,6 +82,19 @@ export class Peer {
     this.readyAt = now;
     // The server's word counts, if it says one.
     this.alias = alias || this.alias;
+  }
+
+  /** The application had no new token: the peer goes on as long as the old one does. */
+  renewalMissed(now: number): void {
+    this.renewal = "none";
+    this.renewAt = now + RENEW_AGAIN_AFTER_MS;
+  }
+
+  /** Whether READY answers new credentials. */
+  renewed(): boolean {
+    const isAnswer = this.renewal === "sent";
+    if (isAnswer) this.renewal = "none";
+    return isAnswer;
   }
 
   /** The server asked us to go, and the moment has come: the first other server is ours. */
@@ -133,6 +150,8 @@ export class Peer {
 export const READY_TIMEOUT_MS = 10_000;
 /** Without READY so long after AUTH it may be a server of 2019: a PING asks. */
 export const PROBE_AFTER_MS = 2_000;
+/** A few times within the minute that a server usually gives. */
+const RENEW_AGAIN_AFTER_MS = 5_000;
 /** A server that asks us to go all the time shall not make us ask the coordinator all the time. */
 const ASK_AGAIN_AFTER_MS = 5_000;
 /** How long a server is waited for that is left: a round trip, and one retransmission. */

@@ -169,6 +169,7 @@ export class Session {
       this.depart(peer);
       return;
     }
+    if (peer.renewAt <= now) this.askForRenewal(peer);
     const verdict = peer.verdict(now);
     if (verdict === "probe") {
       this.outgoing.send("reliable", wire.pingFrame(now));
@@ -222,7 +223,7 @@ export class Session {
     if (token !== undefined) this.dial(now, token);
     else {
       // A question that nobody waits for is not this one.
-      if (!this.peer?.awaitsToken) this.credentials.giveUp();
+      if (!this.peer?.awaitsToken && this.peer?.renewal !== "token") this.credentials.giveUp();
       this.signalling.asking(now);
       this.credentials.request();
     }
@@ -382,6 +383,19 @@ export class Session {
     if (!this.isAnswer(now, question, token)) return;
     if (this.signalling.isAsking) this.dial(now, token);
     if (this.peer?.awaitsToken) this.authenticate(now, this.peer, token);
+    if (this.peer?.renewal === "token") {
+      this.peer.renewal = "sent";
+      this.outgoing.send("reliable", wire.authFrame(wire.utf8(token)));
+    }
+  }
+
+  /** Whatever the application answered before is what is about to end. */
+  private askForRenewal(peer: Peer): void {
+    peer.renewAt = Number.POSITIVE_INFINITY;
+    // A token that never changes has nothing newer to show.
+    if (this.credentials.isFixed) return;
+    peer.renewal = "token";
+    this.credentials.request();
   }
 
   /** Whether it answers a question that is still one. */
@@ -394,6 +408,7 @@ export class Session {
   private tokenMissing(now: number, question: number, why: string): void {
     if (!this.isAnswer(now, question, undefined)) return;
     if (this.signalling.isAsking) this.signallingClosed(now, tokenFailed(why));
+    if (this.peer?.renewal === "token") this.peer.renewalMissed(now);
     if (this.peer?.awaitsToken) this.peerFailed(now, tokenFailed(why));
   }
 
@@ -430,7 +445,9 @@ export class Session {
     else if (packet.kind === "skipped") this.stats.ignored.unknown += 1;
     else if (packet.kind === "ready" && peer.dialect !== "ours") {
       this.ready(now, peer, "ours", packet.ready.alias, packet.ready.packet_limit);
-    } else if (packet.kind === "peerGone" && peer.dialect) this.peerGone(now, peer, packet.alias);
+    } else if (packet.kind === "ready" && peer.renewed()) this.stats.renewals += 1;
+    else if (packet.kind === "refresh" && peer.dialect) this.askForRenewal(peer);
+    else if (packet.kind === "peerGone" && peer.dialect) this.peerGone(now, peer, packet.alias);
     else if (packet.kind === "migrate" && peer.dialect) {
       // A random part of the time, so that not all who are asked come at once.
       const wait = packet.withinMs * this.config.random();
@@ -459,6 +476,7 @@ export class Session {
   private packetError(now: number, id: number, message: ErrorMessage): void {
     const error = fromErrorMessage(message);
     if (id !== 0 && this.subscriptions.failed(now, id, error)) return;
+    if (error.reason === "SubscriptionEnded") this.subscriptions.end(error.topic);
     // It answers the PING that asked whether it is one of 2019: it is not, and never saw our AUTH.
     const outOfStep = error.reason === "AuthExpected" && this.peer?.isOldIfItEchoes;
     if (error.code >= FIRST_MERE_ERROR) this.outputs.push({ kind: "error", error });

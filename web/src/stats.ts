@@ -23,5 +23,6 @@ export function newStats(): Stats {
     attempts: 0,
     connects: 0,
     moves: 0,
+    renewals: 0,
   };
 }

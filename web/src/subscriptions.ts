@@ -153,6 +153,11 @@ export class Subscriptions {
     return true;
   }
 
+  /** The server has ended this one, and no other would do otherwise. */
+  end(topic: string): void {
+    this.wanted.delete(topic);
+  }
+
   /** Time has passed. */
   tick(now: number): void {
     for (const [id, part] of this.parts) {

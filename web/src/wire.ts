@@ -34,6 +34,7 @@ export type Packet =
   | { kind: "ping"; time: number }
   | { kind: "peerGone"; alias: number }
   | { kind: "migrate"; withinMs: number }
+  | { kind: "refresh" }
   | { kind: "skipped"; type: number };
 
 type Bytes = Uint8Array;
@@ -101,6 +102,9 @@ export function decodePacket(frame: Bytes): Packet {
       return { kind: "ping", time: decode(codec.readPingMessage, frame).time };
     case MessageType.PEER_GONE:
       return { kind: "peerGone", alias: decode(codec.readPeerGoneMessage, frame).alias };
+    case MessageType.REFRESH:
+      decode(codec.readRefreshMessage, frame);
+      return { kind: "refresh" };
     case MessageType.MIGRATE:
       return { kind: "migrate", withinMs: decode(codec.readMigrateMessage, frame).within_ms };
     default:

@@ -159,3 +159,110 @@ test("closing does not wait for a token", () => {
   answer(driver, driver.one("askToken").question, "late");
   assert.deepEqual([driver.take("dial"), driver.session.status.state], [[], "closed"]);
 });
+
+/** Connected by the token `first`, or by one that never changes. */
+function connected(token?: string): Driver {
+  const driver = new Driver({ token }).input({ kind: "tick" });
+  if (token === undefined) dial(driver, "first");
+  reachLanes(driver.welcome(100, [7]), 7).ready(100);
+  driver.outputs = [];
+  return driver;
+}
+
+const refresh = (driver: Driver) =>
+  driver.packet(codec.writeRefreshMessage, { type: MessageType.REFRESH, within_ms: 60_000 });
+
+test("a new token is shown when the server asks for it", () => {
+  const driver = connected();
+  for (const [round, token] of ["second", "third"].entries()) {
+    refresh(driver);
+    answer(driver, driver.one("askToken").question, token);
+    assert.equal(proven(driver), token);
+    // It is connected all the while.
+    assert.equal(driver.publish("a", "x"), "sent");
+    driver.outputs = [];
+    driver.ready(100);
+    assert.equal(driver.session.stats.renewals, round + 1);
+  }
+  assert.deepEqual([driver.session.stats.connects, driver.session.stats.ignored.stray], [1, 0]);
+  driver.ready(100);
+  assert.equal(driver.session.stats.ignored.stray, 1);
+});
+
+test("without a new token the callback is asked again", () => {
+  const driver = connected();
+  refresh(driver);
+  for (let round = 0; round < 3; round += 1) {
+    fail(driver, driver.one("askToken").question);
+    assert.equal(driver.session.status.state, "connected");
+    driver.live(4_999);
+    assert.deepEqual(driver.take("askToken"), []);
+    driver.pass(1);
+  }
+  answer(driver, driver.one("askToken").question, "at last");
+  assert.equal(proven(driver), "at last");
+});
+
+test("a fixed token has nothing newer to show", () => {
+  const driver = connected("fixed");
+  refresh(driver);
+  assert.deepEqual([driver.sent(), driver.take("askToken")], [[], []]);
+  assert.equal(driver.session.status.state, "connected");
+});
+
+test("a peer whose token has ended comes back with a new one", () => {
+  const driver = connected();
+  refresh(driver);
+  const late = driver.one("askToken").question;
+  driver.error({ code: 25, retryable: true });
+  assert.equal(driver.one("closePeer").peer, driver.peer);
+  assert.equal(driver.session.status.error?.reason, "TokenExpired");
+  driver.pass(driver.session.deadline - driver.now);
+  const { question } = driver.one("askToken");
+  answer(driver, late, "late");
+  assert.deepEqual(driver.take("dial"), []);
+  answer(driver, question, "second");
+  assert.equal(driver.one("dial").token, "second");
+});
+
+test("a session whose token has ended comes back with a new one", () => {
+  const driver = connected().cutSignalling(4025);
+  driver.pass(driver.session.deadline - driver.now);
+  while (!driver.outputs.some(({ kind }) => kind === "askToken")) driver.live(250);
+  assert.equal(dial(driver, "second"), "second");
+  assert.equal(driver.session.status.state, "connected");
+});
+
+test("who is revoked stops", () => {
+  const driver = connected().error({ code: 26, retryable: false });
+  assert.deepEqual(
+    [driver.session.status.state, driver.session.status.error?.reason],
+    ["closed", "Revoked"],
+  );
+  // The coordinator's word is as good, also while a peer stands.
+  const other = connected().cutSignalling(4026);
+  assert.deepEqual(
+    [other.session.status.state, other.session.status.error?.reason],
+    ["closed", "Revoked"],
+  );
+});
+
+test("a subscription that a new token does not allow is over", () => {
+  const driver = connected();
+  driver.input({ kind: "subscribe", request: 1, topics: ["a", "b"] }).ackAll();
+  driver.error({ code: 110, topic: "a" });
+  assert.equal(driver.one("error").error.topic, "a");
+  // What may not be published ends no subscription.
+  driver.error({ code: 109, topic: "b" });
+  assert.equal(driver.one("error").error.topic, "b");
+  // The next server is asked for what is left.
+  driver.losePeer();
+  driver.pass(driver.session.deadline - driver.now);
+  dial(driver, "second");
+  reachLanes(driver.welcome(100, [7]), 7).sent();
+  const topics = driver
+    .ready(100)
+    .requests()
+    .flatMap((request) => request.topics);
+  assert.deepEqual(topics, ["b"]);
+});

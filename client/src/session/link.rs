@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proto::{
     AckMessage, AuthMessage, ErrorMessage, Lane, Message as _, MessageType, MigrateMessage,
-    PeerGoneMessage, PingMessage, ReadyMessage, Reason, Role, frame, limits, peek,
+    PeerGoneMessage, PingMessage, ReadyMessage, Reason, RefreshMessage, Role, frame, limits, peek,
 };
 
 use super::{
     Event, Identity, Message, Output, PeerId, Secret, Session,
     event::{ServerError, retry_after},
+    renewal::Renewal,
     signalling::ERRORS_THAT_CLOSE_NOTHING,
     subscriptions,
     timers::Timer,
@@ -51,6 +52,8 @@ pub(super) struct Link {
     /// The one that measures the round trip, and when it was sent, until it is echoed.
     pinged: Option<(u32, Instant)>,
     pub(super) rtt: Option<Duration>,
+    /// How it stands with the next credentials.
+    pub(super) renewal: Renewal,
     /// When the server took us in.
     ready_at: Option<Instant>,
     /// When we began to look for another server, on this one's wish.
@@ -73,6 +76,7 @@ impl Link {
             pings: 0,
             pinged: None,
             rtt: None,
+            renewal: Renewal::Idle,
             ready_at: None,
             leaving_since: None,
             farewell: None,
@@ -121,6 +125,10 @@ impl Session {
         }
         self.timers
             .set(Timer::Ready, now + self.config.ready_timeout);
+        self.send_credentials(token);
+    }
+
+    pub(super) fn send_credentials(&mut self, token: &Secret) {
         let auth = AuthMessage {
             r#type: MessageType::Auth.into(),
             role: Role::Client.into(),
@@ -163,6 +171,11 @@ impl Session {
             Ok(MessageType::Migrate) if phase == Phase::Ready => MigrateMessage::decode(&bytes[..])
                 .is_ok_and(|migrate| {
                     self.handle_migrate(now, migrate);
+                    true
+                }),
+            Ok(MessageType::Refresh) if phase == Phase::Ready => RefreshMessage::decode(&bytes[..])
+                .is_ok_and(|_refresh| {
+                    self.handle_refresh(now);
                     true
                 }),
             Ok(MessageType::PeerGone) if phase == Phase::Ready => {
@@ -306,6 +319,7 @@ impl Session {
             Timer::Ping,
             Timer::Migrate,
             Timer::Farewell,
+            Timer::Renew,
         ] {
             self.timers.stop(timer);
         }
@@ -380,7 +394,7 @@ impl Session {
         };
         if link.phase == Phase::Authenticating {
             self.enter_ready(now, Some(ready));
-        } else {
+        } else if !self.handle_renewed() {
             self.stats.dropped.unexpected += 1;
         }
         true
@@ -411,7 +425,12 @@ impl Session {
                     self.stop(reason);
                 }
             }
-            _ => self.emit(Event::Error(ServerError::from_wire(error))),
+            _ => {
+                if reason == Some(Reason::SubscriptionEnded) {
+                    self.subscriptions.end(&error.topic);
+                }
+                self.emit(Event::Error(ServerError::from_wire(error)));
+            }
         }
         true
     }

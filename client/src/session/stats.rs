@@ -19,6 +19,8 @@ pub struct Stats {
     pub attempts_failed: u64,
     /// Times that a server took us in.
     pub connects: u64,
+    /// Times that a server took new credentials from us, and kept us.
+    pub renewals: u64,
     /// Peers lost after that.
     pub disconnects: u64,
     /// Peers left for another server, because theirs asked for it.

@@ -277,6 +277,11 @@ impl Subscriptions {
         Some(self.finish_one(id, Ok(())))
     }
 
+    /// The server has ended this one, and no other would do otherwise.
+    pub(super) fn end(&mut self, topic: &str) {
+        self.wanted.remove(topic);
+    }
+
     /// Every request at once is done: on a server of 2019, which never answers, or at the end.
     pub(super) fn finish_all(&mut self) -> Vec<RequestId> {
         self.asked.clear();

@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proto::{
     AckMessage, AuthMessage, Capability, ConnectMessage, ErrorMessage, Lane, Message as _,
-    MessageType, PingMessage, ReadyMessage, Reason, Role, ServerEntry, ServerState, ServersMessage,
-    SubscribeMessage, SubscriptionMessage, TopicFwMessage, UnsubscribeMessage, WebRtcMessage,
-    WelcomeMessage, frame, peek,
+    MessageType, PingMessage, ReadyMessage, Reason, RefreshMessage, Role, ServerEntry, ServerState,
+    ServersMessage, SubscribeMessage, SubscriptionMessage, TopicFwMessage, UnsubscribeMessage,
+    WebRtcMessage, WelcomeMessage, frame, peek,
 };
 
 use super::*;

@@ -21,13 +21,15 @@ pub(super) enum Timer {
     Migrate,
     /// The present server's word that it has everything, before it is left.
     Farewell,
+    /// Asking the owner once more for a token, as the present server wishes.
+    Renew,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Timers([Option<Instant>; Timer::ALL.len()]);
 
 impl Timer {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Dial,
         Self::Token,
         Self::Welcome,
@@ -36,6 +38,7 @@ impl Timer {
         Self::Ping,
         Self::Migrate,
         Self::Farewell,
+        Self::Renew,
     ];
 }
 

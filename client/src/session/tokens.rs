@@ -89,6 +89,7 @@ impl Session {
         if self.link_awaits_token() {
             self.send_auth(now, &token);
         }
+        self.renew(&token);
         if self.signalling == Signalling::AwaitingToken {
             self.open_socket(token);
         }
@@ -100,6 +101,7 @@ impl Session {
         self.stats.tokens_missed += 1;
         let dialing = self.signalling == Signalling::AwaitingToken;
         self.forget_question();
+        self.miss_renewal(now);
         if self.link_awaits_token() {
             self.fail_attempt(now, reason);
         }
@@ -110,14 +112,14 @@ impl Session {
 
     /// Nobody waits for an answer any more: what comes late is not heard.
     pub(super) fn drop_idle_question(&mut self) {
-        if self.signalling != Signalling::AwaitingToken && !self.link_awaits_token() {
+        if !self.somebody_awaits_token() {
             self.forget_question();
         }
     }
 
     /// Whether a question is open, and somebody waits for its answer; both or neither, in order.
     pub(super) fn check_question(&self) {
-        let waits = self.signalling == Signalling::AwaitingToken || self.link_awaits_token();
+        let waits = self.somebody_awaits_token();
         let asked = self.tokens.asked.is_some();
         assert!(
             waits == asked && asked == self.timers.is_set(Timer::Token),
@@ -125,7 +127,7 @@ impl Session {
         );
     }
 
-    fn ask_for_token(&mut self, now: Instant) {
+    pub(super) fn ask_for_token(&mut self, now: Instant) {
         // One answer serves all who wait.
         if self.tokens.asked.is_some() {
             return;
@@ -141,6 +143,12 @@ impl Session {
     fn forget_question(&mut self) {
         self.timers.stop(Timer::Token);
         self.tokens.asked = None;
+    }
+
+    fn somebody_awaits_token(&self) -> bool {
+        self.signalling == Signalling::AwaitingToken
+            || self.link_awaits_token()
+            || self.renewal_awaits_token()
     }
 
     fn link_awaits_token(&self) -> bool {

@@ -18,6 +18,7 @@ mod refusals;
 mod relay;
 #[cfg(test)]
 mod resume;
+mod revocations;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]

@@ -26,8 +26,10 @@ export declare const MessageType: {
   readonly PEER_GONE: 38;
   readonly REPLACED: 39;
   readonly MIGRATE: 40;
+  readonly REFRESH: 41;
   readonly LOAD: 43;
   readonly RENAMED: 44;
+  readonly REVOKED: 45;
 };
 
 export declare const Role: {
@@ -306,3 +308,26 @@ export interface RenamedMessage {
 }
 export declare function readRenamedMessage(pbf: PbfReader, end?: number): RenamedMessage;
 export declare function writeRenamedMessage(message: Partial<RenamedMessage>, pbf: PbfWriter): void;
+
+export interface RefreshMessage {
+  type: number;
+  within_ms: number;
+}
+export declare function readRefreshMessage(pbf: PbfReader, end?: number): RefreshMessage;
+export declare function writeRefreshMessage(message: Partial<RefreshMessage>, pbf: PbfWriter): void;
+
+export interface RevokedMessage {
+  type: number;
+  entries: RevokedEntry[];
+}
+export declare function readRevokedMessage(pbf: PbfReader, end?: number): RevokedMessage;
+export declare function writeRevokedMessage(message: Partial<RevokedMessage>, pbf: PbfWriter): void;
+
+export interface RevokedEntry {
+  identity?: Uint8Array | undefined;
+  token_id: string;
+  alias: number;
+  for_s: number;
+}
+export declare function readRevokedEntry(pbf: PbfReader, end?: number): RevokedEntry;
+export declare function writeRevokedEntry(message: Partial<RevokedEntry>, pbf: PbfWriter): void;

@@ -25,8 +25,10 @@ export const MessageType = {
     "PEER_GONE": 38,
     "REPLACED": 39,
     "MIGRATE": 40,
+    "REFRESH": 41,
     "LOAD": 43,
-    "RENAMED": 44
+    "RENAMED": 44,
+    "REVOKED": 45
 };
 
 export const Role = {
@@ -544,4 +546,50 @@ export function readRenamedMessage(pbf, end) {
 export function writeRenamedMessage(obj, pbf) {
     if (obj.type) pbf.writeVarintField(1, obj.type);
     if (obj.alias) pbf.writeVarintField(2, obj.alias);
+}
+
+export function readRefreshMessage(pbf, end) {
+    const obj = {type: 0, within_ms: 0};
+    let field;
+    while ((field = pbf.nextField(end))) {
+        if (field === 1) obj.type = pbf.readVarint();
+        else if (field === 2) obj.within_ms = pbf.readVarint();
+    }
+    return obj;
+}
+export function writeRefreshMessage(obj, pbf) {
+    if (obj.type) pbf.writeVarintField(1, obj.type);
+    if (obj.within_ms) pbf.writeVarintField(2, obj.within_ms);
+}
+
+export function readRevokedMessage(pbf, end) {
+    const obj = {type: 0, entries: []};
+    let field;
+    while ((field = pbf.nextField(end))) {
+        if (field === 1) obj.type = pbf.readVarint();
+        else if (field === 2) obj.entries.push(readRevokedEntry(pbf, pbf.readVarint() + pbf.pos));
+    }
+    return obj;
+}
+export function writeRevokedMessage(obj, pbf) {
+    if (obj.type) pbf.writeVarintField(1, obj.type);
+    if (obj.entries) for (const item of obj.entries) pbf.writeMessage(2, writeRevokedEntry, item);
+}
+
+export function readRevokedEntry(pbf, end) {
+    const obj = {identity: undefined, token_id: "", alias: 0, for_s: 0};
+    let field;
+    while ((field = pbf.nextField(end))) {
+        if (field === 1) obj.identity = pbf.readBytes();
+        else if (field === 2) obj.token_id = pbf.readString();
+        else if (field === 3) obj.alias = pbf.readVarint();
+        else if (field === 4) obj.for_s = pbf.readVarint();
+    }
+    return obj;
+}
+export function writeRevokedEntry(obj, pbf) {
+    if (obj.identity != null) pbf.writeBytesField(1, obj.identity);
+    if (obj.token_id) pbf.writeStringField(2, obj.token_id);
+    if (obj.alias) pbf.writeVarintField(3, obj.alias);
+    if (obj.for_s) pbf.writeVarintField(4, obj.for_s);
 }

@@ -176,4 +176,9 @@ export const REASONS = {
     retryable: false,
     text: "the credentials do not allow this topic",
   },
+  110: {
+    name: "SubscriptionEnded",
+    retryable: false,
+    text: "the new credentials do not allow this subscription",
+  },
 } as const;

@@ -215,3 +215,153 @@ fn closing_does_not_wait_for_a_token() {
     answer(&mut script, request, "late");
     script.assert_quiet();
 }
+
+/// Connected by the token `first`.
+fn connected(token: TokenSource) -> Script {
+    let asks = matches!(token, TokenSource::Asked);
+    let mut script = Script::with(Config {
+        token,
+        ping_interval: None,
+        ..Config::default()
+    });
+    if asks {
+        let request = take_question(&mut script);
+        answer(&mut script, request, "first");
+    }
+    let (socket, _) = take_dial_with(&mut script);
+    reach_lanes(&mut script, socket);
+    script.open_lanes();
+    script.packet(ready(ALIAS, 0));
+    script.outputs.clear();
+    script
+}
+
+fn refresh(script: &mut Script) {
+    script.packet(RefreshMessage {
+        r#type: MessageType::Refresh.into(),
+        within_ms: 60_000,
+    });
+}
+
+#[test]
+fn a_new_token_is_shown_when_the_server_asks_for_it() {
+    let mut script = connected(TokenSource::Asked);
+    for (round, token) in (1..).zip(["second", "third"]) {
+        refresh(&mut script);
+        let request = take_question(&mut script);
+        script.assert_quiet();
+        answer(&mut script, request, token);
+        assert_eq!(take_auth(&mut script), token);
+        // It is connected all the while.
+        assert_eq!(script.publish(Lane::Reliable, b"x"), Ok(Published::Sent));
+        script.outputs.clear();
+        script.packet(ready(ALIAS, 0));
+        script.assert_quiet();
+        assert_eq!(script.session.stats().renewals, round);
+    }
+    assert_eq!(script.session.stats().connects, 1);
+    assert_eq!(script.session.stats().dropped.unexpected, 0);
+    script.packet(ready(ALIAS, 0));
+    assert_eq!(script.session.stats().dropped.unexpected, 1);
+}
+
+#[test]
+fn without_a_new_token_the_callback_is_asked_again() {
+    let mut script = connected(TokenSource::Asked);
+    refresh(&mut script);
+    for _ in 0..3 {
+        let request = take_question(&mut script);
+        let result = Err(TokenUnavailable);
+        script.input(Input::Token { request, result });
+        script.assert_quiet();
+        assert!(matches!(script.session.state(), State::Connected { .. }));
+        assert_eq!(script.sleep(), Duration::from_secs(5));
+    }
+    let request = take_question(&mut script);
+    answer(&mut script, request, "at last");
+    assert_eq!(take_auth(&mut script), "at last");
+}
+
+#[test]
+fn a_fixed_token_has_nothing_newer_to_show() {
+    let mut script = connected(TokenSource::Fixed(Secret::new("fixed")));
+    refresh(&mut script);
+    script.assert_quiet();
+    assert!(matches!(script.session.state(), State::Connected { .. }));
+}
+
+#[test]
+fn a_peer_whose_token_has_ended_comes_back_with_a_new_one() {
+    let mut script = connected(TokenSource::Asked);
+    refresh(&mut script);
+    let late = take_question(&mut script);
+    script.packet(error(Reason::TokenExpired, 0));
+    assert!(matches!(script.take(), Output::ClosePeer { .. }));
+    let Event::Disconnected { reason } = script.take_event() else {
+        panic!("expected Disconnected");
+    };
+    assert_eq!(reason, Reason::TokenExpired);
+    script.outputs.clear();
+    answer(&mut script, late, "late");
+    script.assert_quiet();
+    script.sleep();
+    let request = take_question(&mut script);
+    answer(&mut script, request, "second");
+    assert_eq!(take_dial_with(&mut script).1, Some(Secret::new("second")));
+}
+
+#[test]
+fn a_session_whose_token_has_ended_comes_back_with_a_new_one() {
+    let mut script = connected(TokenSource::Asked);
+    let socket = SocketId(script.session.stats().dials);
+    let reason = Some(Reason::TokenExpired);
+    script.input(Input::SignallingClosed { socket, reason });
+    script.sleep();
+    let request = take_question(&mut script);
+    answer(&mut script, request, "second");
+    assert_eq!(take_dial_with(&mut script).1, Some(Secret::new("second")));
+    assert!(matches!(script.session.state(), State::Connected { .. }));
+}
+
+#[test]
+fn who_is_revoked_stops() {
+    let mut script = connected(TokenSource::Asked);
+    script.packet(error(Reason::Revoked, 0));
+    let stopped = State::Stopped {
+        reason: Reason::Revoked,
+    };
+    assert_eq!(script.session.state(), stopped);
+    // The coordinator's word is as good, also while a peer stands.
+    let mut script = connected(TokenSource::Asked);
+    let socket = SocketId(script.session.stats().dials);
+    let reason = Some(Reason::Revoked);
+    script.input(Input::SignallingClosed { socket, reason });
+    assert_eq!(script.session.state(), stopped);
+}
+
+#[test]
+fn a_subscription_that_a_new_token_does_not_allow_is_over() {
+    let mut script = connected(TokenSource::Asked);
+    script
+        .session
+        .subscribe(script.now, &["a", "b"])
+        .expect("room");
+    script.drain();
+    script.outputs.clear();
+    script.packet(ErrorMessage {
+        topic: "a".into(),
+        ..error(Reason::SubscriptionEnded, 0)
+    });
+    let Event::Error(told) = script.take_event() else {
+        panic!("expected Error");
+    };
+    assert_eq!(told.topic, "a");
+    // What may not be published ends no subscription.
+    script.packet(ErrorMessage {
+        topic: "b".into(),
+        ..error(Reason::TopicForbidden, 0)
+    });
+    assert!(matches!(script.take_event(), Event::Error(_)));
+    let topics: Vec<&str> = script.session.subscriptions.topics().collect();
+    assert_eq!(topics, ["b"]);
+}

@@ -146,7 +146,7 @@ impl Broker {
         ended.sort_unstable();
         for topic in ended {
             self.topics.remove(id, &topic);
-            self.send_error(id, Reason::TopicForbidden, 0, &topic);
+            self.send_error(id, Reason::SubscriptionEnded, 0, &topic);
         }
     }
 }

@@ -135,7 +135,7 @@ fn new_credentials_bring_their_own_grants() {
         ..ann(&server, 60 * SECOND)
     };
     judged(&mut server, peer, Ok(identity));
-    let gone = |topic: &str| (Reason::TopicForbidden, topic.to_owned());
+    let gone = |topic: &str| (Reason::SubscriptionEnded, topic.to_owned());
     assert_eq!(server.take_errors(peer), [gone("b"), gone("c")]);
     for topic in ["a", "b", "c"] {
         server.publish(bob, Lane::Reliable, topic, "x");
