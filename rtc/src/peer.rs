@@ -140,6 +140,7 @@ impl Peer {
         let lane = send_buffer_bytes.saturating_add(packets.saturating_mul(SENT_PACKET_BYTES));
         lane.saturating_mul(2)
             .saturating_add(crate::sctp::received_bytes_max(message_bytes_max))
+            .saturating_add(crate::sctp::REPAIR_BYTES_MAX)
             .saturating_add(IDLE_BYTES)
     }
 

@@ -2,6 +2,7 @@
 
 mod guard;
 mod packet;
+mod repair;
 mod window;
 
 use std::collections::VecDeque;
@@ -18,6 +19,8 @@ use rtc_sctp::{
 };
 
 use self::guard::{Guard, Verdict};
+pub(crate) use self::repair::BYTES_MAX as REPAIR_BYTES_MAX;
+use self::repair::Repair;
 pub(crate) use self::window::HELD_BYTES_MAX;
 use self::window::Window;
 use crate::dcep::Reliability;
@@ -59,6 +62,7 @@ pub(crate) struct Sctp {
     farewell: Option<u16>,
     guard: Guard,
     window: Window,
+    repair: Repair,
     /// The last packet that was dropped because the owner holds too much. Whoever sends into a
     /// shut window probes it ever more rarely: as soon as there is room this one counts as arrived.
     refused: Option<Bytes>,
@@ -117,6 +121,7 @@ impl Sctp {
                 usize::try_from(message_bytes_max).unwrap_or(usize::MAX),
             ),
             window: Window::default(),
+            repair: Repair::default(),
             refused: None,
             streams: 0,
             message_bytes_max: usize::try_from(message_bytes_max).unwrap_or(usize::MAX),
@@ -166,6 +171,7 @@ impl Sctp {
     }
 
     fn take(&mut self, now: Instant, packet: Bytes) {
+        self.repair.note_received(now, &packet);
         let before = self.chunks_taken();
         self.deliver(now, packet.clone());
         let taken = self.chunks_taken() - before;
@@ -210,17 +216,19 @@ impl Sctp {
         if self.ended {
             return None;
         }
-        self.associations
-            .iter()
-            .filter_map(|(_, association)| association.poll_timeout())
-            .min()
+        let timeouts = self.associations.iter();
+        let timeouts = timeouts.filter_map(|(_, association)| association.poll_timeout());
+        timeouts.chain(self.repair.deadline()).min()
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    /// Returns how many packets are sent again before the association would have.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> u64 {
+        let repairs = self.repair.handle_timeout(now, &mut self.packets);
         for (_, association) in &mut self.associations {
             association.handle_timeout(now);
         }
         self.pump();
+        repairs
     }
 
     /// Collects what the association tells, and reads until there is nothing more to read: the
@@ -354,8 +362,10 @@ impl Sctp {
             for (_, association) in &mut self.associations {
                 while let Some(transmit) = association.poll_transmit(now) {
                     if let Payload::RawEncode(packets) = transmit.message {
-                        let made = packets.iter();
-                        made.for_each(|packet| self.guard.inspect_made(packet));
+                        for packet in &packets {
+                            self.guard.inspect_made(packet);
+                            self.repair.note_sent(now, packet);
+                        }
                         self.packets.extend(packets);
                     }
                 }
@@ -381,6 +391,8 @@ impl Sctp {
             Reliability::Retransmits(count) => (ReliabilityType::Rexmit, count),
             Reliability::LifetimeMs(time) => (ReliabilityType::Timed, time),
         };
+        self.repair
+            .set_reliable(id, reliability == Reliability::Reliable);
         // Refused when it is open already, which is what the second line is for.
         drop(association.open_stream(id, Protocol::Binary).err());
         if let Ok(mut stream) = association.stream(id) {

@@ -37,6 +37,8 @@ pub struct Stats {
     pub dropped_sctp: u64,
     /// Packets dropped: on a channel that is no lane, or of an unknown type.
     pub dropped_packets: u64,
+    /// SCTP packets sent again before the association's own timeout, which is a second at least.
+    pub repairs: u64,
     /// Times that the address of the other side changed after the first.
     pub rebinds: u64,
 }

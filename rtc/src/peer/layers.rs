@@ -207,7 +207,7 @@ impl Layers {
         if let Some(sctp) = &mut self.sctp
             && is_due(sctp.deadline())
         {
-            sctp.handle_timeout(now);
+            self.stats.repairs += sctp.handle_timeout(now);
             self.follow_sctp();
         }
     }

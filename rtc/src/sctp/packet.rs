@@ -104,6 +104,75 @@ pub(super) fn in_sequence(packet: &[u8], contiguous: u32) -> Bytes {
     kept.into()
 }
 
+/// What an acknowledgement says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sack<'a> {
+    pub(super) cumulative: u32,
+    pub(super) window: u32,
+    /// What is here beyond, as distances from `cumulative`: first and last, in two bytes each.
+    blocks: &'a [[u8; 4]],
+}
+
+impl Sack<'_> {
+    /// Whether a TSN is here.
+    pub(super) fn holds(&self, tsn: u32) -> bool {
+        let distance = tsn.wrapping_sub(self.cumulative);
+        // What is behind is far ahead.
+        if distance == 0 || distance > u32::MAX / 2 {
+            return true;
+        }
+        let mut blocks = self.blocks.iter().map(Self::range);
+        blocks.any(|(start, end)| (start..=end).contains(&distance))
+    }
+
+    /// The highest TSN that is here.
+    pub(super) fn highest(&self) -> u32 {
+        let end = self.blocks.last().map_or(0, |block| Self::range(block).1);
+        self.cumulative.wrapping_add(end)
+    }
+
+    fn range([s0, s1, e0, e1]: &[u8; 4]) -> (u32, u32) {
+        let [start, end] = [[*s0, *s1], [*e0, *e1]].map(u16::from_be_bytes);
+        (start.into(), end.into())
+    }
+}
+
+/// The acknowledgements in a packet.
+pub(super) fn sacks(packet: &[u8]) -> impl Iterator<Item = Sack<'_>> {
+    let chunks = chunks(packet).map_while(|chunk| chunk);
+    chunks
+        .filter(|chunk| chunk.kind == SACK)
+        .filter_map(|chunk| {
+            let [n0, n1] = *chunk.value.get(8..)?.first_chunk::<2>()?;
+            let count = usize::from(u16::from_be_bytes([n0, n1]));
+            Some(Sack {
+                cumulative: chunk.u32_at(0)?,
+                window: chunk.u32_at(4)?,
+                blocks: chunk.value.get(12..)?.as_chunks::<4>().0.get(..count)?,
+            })
+        })
+}
+
+/// The data of some streams in a packet, as a packet that asks for an acknowledgement at once (RFC
+/// 7053); `None` when it has none.
+pub(super) fn data_again(packet: &[u8], wanted: impl Fn(u16) -> bool) -> Option<Bytes> {
+    let mut again = packet.get(..COMMON_HEADER_BYTES)?.to_vec();
+    let mut rest = packet.get(COMMON_HEADER_BYTES..)?;
+    let mut last = None;
+    while let Some(chunk) = Chunk::first(rest) {
+        let (bytes, after) = rest.split_at(chunk.padded.min(rest.len()));
+        if Data::of(&chunk).is_some_and(|data| wanted(data.stream)) {
+            last = Some(again.len());
+            again.extend_from_slice(bytes);
+        }
+        rest = after;
+    }
+    let flags = again.get_mut(last? + 1)?;
+    *flags |= IMMEDIATELY;
+    seal(&mut again);
+    Some(again.into())
+}
+
 /// The chunks of a packet; `None` in place of one that is not whole, which is the last then.
 pub(super) fn chunks(packet: &[u8]) -> impl Iterator<Item = Option<Chunk<'_>>> {
     let mut rest = packet.get(COMMON_HEADER_BYTES..);
@@ -211,5 +280,7 @@ pub(super) const DATA_HEADER_BYTES: usize = 12;
 const ENDS: u8 = 1;
 const BEGINS: u8 = 2;
 const UNORDERED: u8 = 4;
+/// Flag of a DATA chunk that is to be acknowledged at once.
+const IMMEDIATELY: u8 = 8;
 /// Behind the common header, the SACK's own and the TSN that it acknowledges.
 const WINDOW_AT: usize = COMMON_HEADER_BYTES + 8;
