@@ -156,6 +156,8 @@ pub struct Rtc {
     pub ice_lite: bool,
     /// Socket buffers to ask for, bytes each way.
     pub socket_buffer_bytes: usize,
+    /// How long packets for a client may be gathered under load; zero for not at all.
+    pub coalesce: Duration,
     /// Commands that wait for the hub: what the coordinator and the authenticator say.
     pub commands_max: usize,
     /// A bad network, for tests.
@@ -179,6 +181,7 @@ impl Default for Rtc {
             peer: PeerConfig::default(),
             ice_lite: true,
             socket_buffer_bytes: 4 * 1024 * 1024,
+            coalesce: Duration::from_millis(1),
             commands_max: 1024,
             impair: None,
         }

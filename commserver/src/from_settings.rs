@@ -255,6 +255,7 @@ fn rtc(settings: &mut Settings) -> Rtc {
             "rtc.socket_buffer_bytes",
             defaults.socket_buffer_bytes,
         ),
+        coalesce: settings.take_within("rtc.coalesce", defaults.coalesce, ..=COALESCE_MAX),
         commands_max: count(settings, "rtc.commands_max", defaults.commands_max),
         ..defaults
     };
@@ -368,6 +369,9 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)
 /// For ever, here.
 const DAY: Duration = Duration::from_hours(24);
 const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
+
+/// More than a game's frame is a delay that is felt.
+const COALESCE_MAX: Duration = Duration::from_millis(20);
 
 /// Shorter ones are below what a busy server's turns take.
 const BURSTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_mins(1);

@@ -231,10 +231,13 @@ fn prefixed(name: &str) -> String {
 /// Name, help, and where the value is.
 type Counted<T> = (&'static str, &'static str, fn(&T) -> &shard::Counter);
 
-const SHARD_COUNTERS: [Counted<shard::Stats>; 15] = [
+const SHARD_COUNTERS: [Counted<shard::Stats>; 17] = [
     ("shard_passes", "Turns of the loop", |s| &s.passes),
     ("shard_passes_cut", "Turns that stopped at a bound", |s| {
         &s.passes_cut
+    }),
+    ("shard_rests", "Rests between turns under load", |s| {
+        &s.rests
     }),
     ("datagrams_in", "Datagrams received", |s| &s.datagrams_in),
     ("datagrams_out", "Datagrams sent", |s| &s.datagrams_out),
@@ -264,6 +267,9 @@ const SHARD_COUNTERS: [Counted<shard::Stats>; 15] = [
         "Times that a fast sender was left unread",
         |s| &s.rate_pauses,
     ),
+    ("repairs", "Packets sent again before a timeout", |s| {
+        &s.repairs
+    }),
     ("rebinds", "Addresses that moved to another peer", |s| {
         &s.rebinds
     }),

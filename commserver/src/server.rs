@@ -277,6 +277,7 @@ fn shard_config(config: &Config) -> Result<shard::Config, BindError> {
         commands_max: rtc.commands_max,
         impair: rtc.impair,
         socket_buffer_bytes: rtc.socket_buffer_bytes,
+        pace: rtc.coalesce,
         ..shard::Config::new(Certificate::generate()?, rand::random())
     })
 }

@@ -46,6 +46,10 @@ pub struct Config {
     /// Socket buffers to ask for, bytes each way; 0 keeps the system's default. What was granted is
     /// in [`crate::Stats`].
     pub socket_buffer_bytes: usize,
+    /// Longest time that a shard under load lets pass between two passes, so that more packets share
+    /// a datagram; zero for none. Its thread sleeps meanwhile, so it must be its own. An idle one
+    /// never waits.
+    pub pace: Duration,
     /// Buffers of 64 KiB that one receive call fills, 1 to 32. Memory is touched only as far as
     /// datagrams reach: 4 is plenty for a client's socket.
     pub receive_buffers: usize,
@@ -71,6 +75,7 @@ impl Config {
             impair: None,
             seed,
             socket_buffer_bytes: 4 * 1024 * 1024,
+            pace: Duration::ZERO,
             receive_buffers: 32,
         }
     }

@@ -19,6 +19,7 @@ pub mod impair;
 mod interfaces;
 mod kernel;
 pub mod outbox;
+mod pace;
 mod peers;
 mod shard;
 mod socket;

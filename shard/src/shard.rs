@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     handler::Handler,
     interfaces,
+    pace::Pace,
     peers::Peers,
     socket::Socket,
     stats::{Stats, count},
@@ -37,6 +38,7 @@ pub struct Shard<H: Handler> {
     handle: Handle<H::Command>,
     stats: Arc<Stats>,
     bounds: Bounds,
+    pace: Pace,
 }
 
 /// Tells a shard's handler things from other tasks.
@@ -101,6 +103,7 @@ impl<H: Handler> Shard<H> {
         let (sender, commands) = mpsc::channel(config.commands_max.max(1));
         Ok(Self {
             handler,
+            pace: Pace::new(config.pace),
             wire: Wire::new(socket, config.impair, Arc::clone(&stats)),
             peers: Peers::new(config, local_addrs, Arc::clone(&stats)),
             stats,
@@ -133,11 +136,15 @@ impl<H: Handler> Shard<H> {
     /// close, and returns.
     pub async fn run(mut self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
+            let start = Instant::now();
             if self.pass().await {
                 tokio::task::yield_now().await;
-            } else {
-                self.wait(&shutdown).await;
+                continue;
             }
+            if self.pace.rest_since(start) {
+                self.stats.rests.add(1);
+            }
+            self.wait(&shutdown).await;
         }
         self.shut_down().await;
     }

@@ -195,6 +195,8 @@ pub struct Stats {
     pub passes: Counter,
     /// Passes that stopped at a bound with work left.
     pub passes_cut: Counter,
+    /// Rests between passes; see [`crate::Config::pace`].
+    pub rests: Counter,
     /// Datagrams received.
     pub datagrams_in: Counter,
     /// UDP payload bytes received.
@@ -221,6 +223,8 @@ pub struct Stats {
     pub slow_consumers: Counter,
     /// Times that a reliable lane was left unread because its peer sent more than it may.
     pub rate_pauses: Counter,
+    /// SCTP packets that engines sent again before a timeout; see [`rtc_peer::Stats::repairs`].
+    pub repairs: Counter,
     /// Times a valid check moved an address from one peer to another.
     pub rebinds: Counter,
     /// Gauge: receive buffer that the system granted, bytes.

@@ -69,7 +69,9 @@ impl Peers {
         };
         let key = self.seats.key(index);
         if let Some(seat) = self.seats.at(index) {
+            let repairs = seat.peer.stats().repairs;
             seat.peer.handle_input(now, Input::Tick);
+            self.stats.repairs.add(seat.peer.stats().repairs - repairs);
             seat.end_pause(now);
             for lane in Lane::ALL {
                 let config = lane_config(&self.config, lane);
