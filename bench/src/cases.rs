@@ -8,6 +8,8 @@ use crate::{
 /// A workload on a lane: one row for each subject.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Case {
+    /// Measured in the first round alone: a point of a curve, of which nothing is judged.
+    pub(crate) once: bool,
     /// Of its workload, as `--only` takes it.
     pub(crate) workload: &'static str,
     /// Of the case itself.
@@ -58,9 +60,9 @@ struct Scale {
 }
 
 const FULL: Scale = Scale {
-    seconds: 10.0,
+    seconds: 6.0,
     idle_clients: 2_000,
-    idle_seconds: 20.0,
+    idle_seconds: 12.0,
     cycles: 10,
     cycle_clients: 500,
     storm_clients: 500,
@@ -107,13 +109,16 @@ pub(crate) fn all(quick: bool) -> Vec<Case> {
 fn is_quick(workload: &str, name: &str, subject: Subject) -> bool {
     let twice = ["b.reliable", "c.unreliable"].contains(&name);
     let slow = ["i", "j"].contains(&workload) && subject != Ours;
-    !twice && !slow
+    // One workload shows that a relay works.
+    let engine = [Rtc, Str0m].contains(&subject) && name != "a.unreliable";
+    !twice && !slow && !engine
 }
 
-use Subject::{Limit, Ours, Plain};
+use Subject::{Limit, Ours, Plain, Rtc, Str0m};
 
 fn case(workload: &'static str, name: &str, title: &str, load: Load, subjects: &[Subject]) -> Case {
     Case {
+        once: workload == "s",
         workload,
         name: name.to_owned(),
         title: title.to_owned(),
@@ -140,10 +145,13 @@ fn rooms(scale: &Scale) -> Vec<Case> {
             };
             let name = format!("{workload}.{}", lane.name());
             let title = format!("{title}, {}", lane.name());
-            // To the limit, a lane is nothing.
-            let subjects: &[Subject] = match lane {
-                Lane::Reliable => &[Ours, Plain],
-                Lane::Unreliable => &[Ours, Plain, Limit],
+            // To the limit a lane is nothing, and an engine is known by one: on a schedule by the
+            // one that games use, and in a loop by the one that waits.
+            let subjects: &[Subject] = match (lane, pace) {
+                (Lane::Reliable, Pace::Rate(_)) => &[Ours, Plain],
+                (Lane::Reliable, Pace::Window(_)) => &[Ours, Plain, Rtc, Str0m],
+                (Lane::Unreliable, Pace::Rate(_)) => &[Ours, Plain, Rtc, Str0m, Limit],
+                (Lane::Unreliable, Pace::Window(_)) => &[Ours, Plain, Limit],
             };
             cases.push(case(workload, &name, &title, load, subjects));
         }
@@ -161,7 +169,7 @@ fn fan_out(scale: &Scale) -> Case {
         ..Load::default()
     };
     let title = "1 → 200 in a closed loop, 1 KiB, reliable";
-    case("d", "d", title, load, &[Ours, Plain, Limit])
+    case("d", "d", title, load, &[Ours, Plain, Rtc, Str0m, Limit])
 }
 
 fn pairs(scale: &Scale) -> Case {
@@ -197,6 +205,7 @@ fn two_servers(scale: &Scale) -> Vec<Case> {
         ..Load::default()
     };
     let case = |name: &str, title: &str, kind| Case {
+        once: false,
         workload: "f",
         name: name.to_owned(),
         title: title.to_owned(),
@@ -239,6 +248,7 @@ fn idle(scale: &Scale, quick: bool) -> Vec<Case> {
             format!("g.{clients}")
         };
         Case {
+            once: !all,
             workload: "g",
             name,
             title: format!("{clients} idle clients"),
@@ -247,7 +257,7 @@ fn idle(scale: &Scale, quick: bool) -> Vec<Case> {
                 seconds: if all { scale.idle_seconds } else { 3.0 },
                 ramp_s: f64::from(clients) / ARRIVALS_PER_S,
             },
-            subjects: vec![Ours, Plain],
+            subjects: vec![Ours, Plain, Rtc, Str0m],
         }
     };
     fewer
@@ -260,11 +270,12 @@ fn idle(scale: &Scale, quick: bool) -> Vec<Case> {
 fn coming_and_going(scale: &Scale) -> Vec<Case> {
     let clients = scale.storm_clients;
     let storm = Case {
+        once: false,
         workload: "h",
         name: "h".to_owned(),
         title: format!("{clients} clients connect at once"),
         kind: Kind::Storm { clients },
-        subjects: vec![Ours, Plain],
+        subjects: vec![Ours, Plain, Rtc, Str0m],
     };
     let (clients, cycles) = (scale.cycle_clients, scale.cycles);
     let cycles = Case {
@@ -310,6 +321,7 @@ fn topics(scale: &Scale) -> Case {
     };
     let clients = scale.topic_clients;
     Case {
+        once: false,
         workload: "j",
         name: "j".to_owned(),
         title: format!("{topics} topics, {clients} clients with 101 each, 1 Hz each, reliable"),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
+use clap::ValueEnum as _;
 use plotters::prelude::*;
 
 use crate::{
@@ -122,7 +123,9 @@ fn memory(results: &Results, cases: &[Case]) -> Vec<Line> {
             points: cases.iter().filter_map(point).collect(),
         }
     };
-    let mut lines: Vec<Line> = [Subject::Ours, Subject::Plain].map(line).into();
+    let mut lines: Vec<Line> = [Subject::Ours, Subject::Plain, Subject::Rtc, Subject::Str0m]
+        .map(line)
+        .into();
     lines.retain(|line| line.points.len() > 1);
     lines
 }
@@ -149,7 +152,7 @@ fn draw_bars(path: &Path, title: &str, bars: &Bars) -> anyhow::Result<()> {
             .x_labels(bars.len() + 1)
             .x_label_formatter(&label)
             .draw()?;
-        for subject in [Subject::Ours, Subject::Plain, Subject::Limit] {
+        for subject in Subject::value_variants().iter().copied() {
             let rectangles = (0_u32..).zip(bars).flat_map(|(group, (_, bars))| {
                 let of_subject = bars.iter().filter(move |(of, _)| *of == subject);
                 of_subject.map(move |(_, value)| {
@@ -226,6 +229,8 @@ fn color(subject: Subject) -> RGBColor {
     match subject {
         Subject::Ours => RGBColor(31, 119, 180),
         Subject::Plain => RGBColor(255, 127, 14),
+        Subject::Rtc => RGBColor(44, 160, 44),
+        Subject::Str0m => RGBColor(148, 103, 189),
         Subject::Limit => RGBColor(150, 150, 150),
     }
 }
@@ -233,14 +238,16 @@ fn color(subject: Subject) -> RGBColor {
 /// Of a subject's bar from the middle of its group.
 fn offset(subject: Subject) -> f64 {
     match subject {
-        Subject::Ours => -1.5 * BAR,
-        Subject::Plain => -0.5 * BAR,
-        Subject::Limit => 0.5 * BAR,
+        Subject::Ours => -2.5 * BAR,
+        Subject::Plain => -1.5 * BAR,
+        Subject::Rtc => -0.5 * BAR,
+        Subject::Str0m => 0.5 * BAR,
+        Subject::Limit => 1.5 * BAR,
     }
 }
 
 /// Width of a bar, where a group has 1.
-const BAR: f64 = 0.26;
+const BAR: f64 = 0.17;
 
 const SIZE: (u32, u32) = (960, 420);
 

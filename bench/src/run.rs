@@ -34,7 +34,7 @@ pub(crate) struct Flags {
     /// Only these workloads, e.g. a,d.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
-    /// Only these subjects: ours, plain, limit.
+    /// Only these subjects: ours, plain, rtc, str0m, limit.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     subjects: Vec<Subject>,
     /// How often everything is measured; at least 3 to be quoted [default: 3, quick 1].
@@ -84,7 +84,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     cores::pin(&results.cores.load)?;
     let start = Instant::now();
     for round in 1..=rounds {
-        for case in &cases {
+        for case in cases.iter().filter(|case| round == 1 || !case.once) {
             if flags.quick && start.elapsed() > QUICK_MAX {
                 results.skipped.push(format!("{}: no time left", case.name));
                 continue;
@@ -192,7 +192,13 @@ impl Page {
 
 impl Flags {
     fn setup(&self) -> anyhow::Result<Setup> {
-        for program in ["coordinator", "commserver", "plain", "client-sim"] {
+        for program in [
+            "coordinator",
+            "commserver",
+            "plain",
+            "engines",
+            "client-sim",
+        ] {
             let path = self.programs.join(program);
             ensure!(path.is_file(), "{}: not built", path.display());
         }

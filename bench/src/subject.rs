@@ -1,5 +1,5 @@
-//! What is measured: the broker itself, a plain relay, and the kernel's limit; and the processes of
-//! the first two.
+//! What is measured: the broker itself, a plain relay, relays on other engines, and the kernel's
+//! limit; and the processes of all but the last.
 
 use std::{fmt, path::PathBuf};
 
@@ -19,6 +19,10 @@ pub(crate) enum Subject {
     Ours,
     /// `bench/plain`.
     Plain,
+    /// `bench/engines` on `rtc`.
+    Rtc,
+    /// `bench/engines` on `str0m`.
+    Str0m,
     /// See [`crate::limit`].
     Limit,
 }
@@ -28,6 +32,8 @@ impl fmt::Display for Subject {
         f.pad(match self {
             Self::Ours => "ours",
             Self::Plain => "plain",
+            Self::Rtc => "rtc",
+            Self::Str0m => "str0m",
             Self::Limit => "limit",
         })
     }
@@ -77,7 +83,9 @@ impl Servers {
     ) -> anyhow::Result<Self> {
         match subject {
             Subject::Ours => Self::ours(setup, commservers).await,
-            Subject::Plain => Self::plain(setup).await,
+            Subject::Plain => Self::relay(setup, "plain", &["--rtc-listen", "127.0.0.1"]).await,
+            Subject::Rtc => Self::relay(setup, "engines", &["--engine", "rtc"]).await,
+            Subject::Str0m => Self::relay(setup, "engines", &["--engine", "str0m"]).await,
             Subject::Limit => anyhow::bail!("it has no servers"),
         }
     }
@@ -153,20 +161,23 @@ impl Servers {
         Ok(())
     }
 
-    async fn plain(setup: &Setup) -> anyhow::Result<Self> {
+    /// A relay that is coordinator and server in one process.
+    async fn relay(setup: &Setup, program: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let cores = setup.cores(1);
-        let mut plain = Child::start(
-            "plain",
-            &setup.program("plain"),
-            &args(&["--listen", "127.0.0.1:0", "--rtc-listen", "127.0.0.1"]),
+        let mut all = args(&["--listen", "127.0.0.1:0"]);
+        all.extend(args(arguments));
+        let mut relay = Child::start(
+            program,
+            &setup.program(program),
+            &all,
             &[],
             &cores.server,
             &setup.logs,
         )?;
-        let url = word(&plain.ready().await?, "ws://").context("the relay's address")?;
+        let url = word(&relay.ready().await?, "ws://").context("the relay's address")?;
         Ok(Self {
-            carriers: vec![plain.pid()],
-            children: vec![plain],
+            carriers: vec![relay.pid()],
+            children: vec![relay],
             url,
             token: None,
             admin: Vec::new(),

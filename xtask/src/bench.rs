@@ -8,7 +8,14 @@ use crate::command::{self, root, say};
 
 /// Passes the arguments on.
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
-    let packages = ["coordinator", "commserver", "client-sim", "plain", "bench"];
+    let packages = [
+        "coordinator",
+        "commserver",
+        "client-sim",
+        "plain",
+        "engines",
+        "bench",
+    ];
     let mut build = vec!["build", "--release"];
     for package in packages {
         build.extend(["--package", package]);
