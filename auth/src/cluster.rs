@@ -31,6 +31,7 @@ struct Keys {
     raw: SecretString,
     uplink: [u8; 32],
     resume: [u8; 32],
+    client: [u8; 32],
     link: hmac::Key,
 }
 
@@ -80,11 +81,13 @@ impl ClusterSecret {
         let master = hmac::Key::new(hmac::HMAC_SHA256, raw.expose_secret().as_bytes());
         let uplink = mac(&master, &[b"webrtc-broker.1 uplink token"]);
         let resume = mac(&master, &[b"webrtc-broker.1 resume token"]);
+        let client = mac(&master, &[b"webrtc-broker.1 client token"]);
         let link = mac(&master, &[b"webrtc-broker.1 link proof"]);
         Self(Arc::new(Keys {
             raw,
             uplink,
             resume,
+            client,
             link: hmac::Key::new(hmac::HMAC_SHA256, &link),
         }))
     }
@@ -152,6 +155,11 @@ impl ClusterSecret {
     #[must_use]
     pub fn verify_link_proof(&self, side: Side, link: &Link, proof: &[u8]) -> bool {
         self.link_proof(side, link).ct_eq(proof).into()
+    }
+
+    /// For tokens of registered clients.
+    pub(crate) fn client_key(&self) -> &[u8] {
+        &self.0.client
     }
 
     fn is_raw(&self, presented: &[u8]) -> bool {
@@ -271,7 +279,7 @@ pub const VARIABLE: &str = "BROKER_CLUSTER_SECRET";
 pub const UPLINK_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 
 /// How far the clocks of a cluster's machines may be apart.
-const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
+pub(crate) const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

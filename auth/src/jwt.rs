@@ -322,6 +322,8 @@ pub enum Problem {
     Subject,
     /// Its name has too many bytes or control characters.
     TokenId,
+    /// Another token has taken its place.
+    Superseded,
     /// A role that there is not.
     Role,
     /// A list of filters with something else in it.
@@ -381,6 +383,7 @@ impl fmt::Display for Problem {
                 f,
                 "expected a name (jti) of 1 to {NAME_BYTES_MAX} bytes without control characters"
             ),
+            Self::Superseded => f.write_str("another token has taken its place"),
             Self::Role => f.write_str("expected a role among client, server and hub"),
             Self::Filter { claim, why } => write!(f, "{claim}: {why}"),
         }

@@ -20,6 +20,7 @@ pub mod by_role;
 pub mod chain;
 pub mod cluster;
 pub mod jwt;
+pub mod registered;
 pub mod secret;
 pub mod shared_secret;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use chain::Chain;
 pub use cluster::{Cluster, ClusterSecret, Side};
 pub use jwt::Jwt;
 pub use proto::filter::Grants;
+pub use registered::Registered;
 pub use shared_secret::SharedSecret;
 
 /// Decides whether credentials are good for a role.

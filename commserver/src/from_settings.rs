@@ -12,6 +12,7 @@ use std::{
 };
 
 use auth::ClusterSecret;
+use auth_settings::Host;
 use http::Uri;
 use proto::region::{REGION_BYTES_MAX, is_region};
 use settings::{Effective, Problems, Settings, Value};
@@ -62,7 +63,12 @@ fn take_all(
     let admin_listen = settings.take("admin_listen", Some(ADMIN_LISTEN));
     shards(&mut settings);
     let cluster_secret = cluster_secret(&mut settings, environment);
-    let doors = auth_settings::take(&mut settings, environment);
+    let host = Host {
+        environment,
+        cluster: cluster_secret.as_ref(),
+        standing: None,
+    };
+    let doors = auth_settings::take(&mut settings, &host);
     // Stand-ins are never run: where they stand, there is a problem.
     let config = Config {
         servers: doors.servers,

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use coordinator_core::{Instance, Selector, Topology};
 
 use crate::{
-    AddressLimits, Origins, Proxies, addresses::TABLE_BYTES, hub::COMMANDS_MAX,
-    listener::HEADER_BYTES_MAX,
+    AddressLimits, Origins, Proxies, accounts::Config as Accounts, addresses::TABLE_BYTES,
+    hub::COMMANDS_MAX, listener::HEADER_BYTES_MAX,
 };
 
 /// Everything that a coordinator needs to know.
@@ -33,6 +33,8 @@ pub struct Config {
     pub cluster_secret: ClusterSecret,
     /// Who else may.
     pub servers: Option<Arc<dyn Authenticator>>,
+    /// How clients are kept that may register and log in, if any may.
+    pub accounts: Option<Accounts>,
     /// Takes the cluster secret itself, in clear, from servers that speak only the 2019 protocol.
     pub raw_cluster_secret: bool,
     /// How long a session that has ended may still be taken up.
@@ -65,6 +67,7 @@ impl Config {
             clients,
             cluster_secret,
             servers: None,
+            accounts: None,
             raw_cluster_secret: false,
             resume_lifetime: RESUME_LIFETIME,
             proxies: Proxies::default(),

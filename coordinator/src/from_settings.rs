@@ -7,16 +7,19 @@ mod tests;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use auth::{ClusterSecret, SharedSecret, secret};
+use auth::{ClusterSecret, SharedSecret, registered::Standing, secret};
+use auth_settings::Host;
 use coordinator_core::{Instance, Rate, Selector, Topology};
+use proto::filter::Filters;
 use settings::{Effective, Problems, Settings};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    AddressLimits, Config, Limits, Outbox, Proxies, ProxyHeader, Timeouts,
+    Accounts, AddressLimits, Config, Limits, Outbox, Proxies, ProxyHeader, Timeouts,
     cli::Args,
     config::{ADMIN_PORT, LISTEN},
 };
@@ -48,8 +51,15 @@ pub(crate) fn load(
     }
     add_flags(&mut settings, args);
 
-    let doors = auth_settings::take(&mut settings, &environment);
     let cluster_secret = cluster_secret(&mut settings, &environment);
+    let standing = Arc::default();
+    let host = Host {
+        environment: &environment,
+        cluster: cluster_secret.as_ref(),
+        standing: Some(Arc::clone(&standing)),
+    };
+    let doors = auth_settings::take(&mut settings, &host);
+    let accounts = accounts(&mut settings, standing, doors.registered);
     let listen = settings.take("listen", LISTEN);
     let admin_listen = settings.take("admin_listen", Some(admin_listen(listen)));
     let admin_secret = admin_secret(&mut settings, admin_listen, &environment);
@@ -65,6 +75,7 @@ pub(crate) fn load(
         admin_listen,
         admin_secret,
         servers: doors.servers,
+        accounts,
         instance: instance(&mut settings),
         selector: settings.take_choice("selector", defaults.selector, &Selector::ALL),
         topology: settings.take_choice("topology", defaults.topology, &Topology::ALL),
@@ -146,6 +157,60 @@ fn admin_secret(
         Err(error) => settings.problem(format!("admin secret: {error}")),
     }
     None
+}
+
+fn accounts(settings: &mut Settings, standing: Arc<Standing>, asked: bool) -> Option<Accounts> {
+    let store: Option<PathBuf> = settings.take_optional("auth.registered.store");
+    let defaults = Accounts::new(PathBuf::new());
+    let (low, high) = (Duration::from_mins(1), Duration::from_hours(365 * 24));
+    let accounts = Accounts {
+        store: store.clone().unwrap_or_default(),
+        standing,
+        self_registration: settings.take("auth.registered.self_registration", false),
+        publish: filters(settings, "auth.registered.publish"),
+        subscribe: filters(settings, "auth.registered.subscribe"),
+        token_lifetime: settings.take_within(
+            "auth.registered.token_lifetime",
+            defaults.token_lifetime,
+            low..=high,
+        ),
+        clients_max: settings.take_within(
+            "auth.registered.clients_max",
+            defaults.clients_max,
+            1..=1_000_000,
+        ),
+        keys_per_s: settings.take_within(
+            "auth.registered.keys_per_s",
+            defaults.keys_per_s,
+            1..=10_000,
+        ),
+        waiting_max: settings.take_within(
+            "auth.registered.waiting_max",
+            defaults.waiting_max,
+            0..=10_000,
+        ),
+    };
+    match (store, asked) {
+        (Some(_), true) => return Some(accounts),
+        (None, false) => {}
+        (None, true) => settings.problem(
+            "auth.registered.store: it is missing: name the file that registered clients are \
+             kept in",
+        ),
+        (Some(_), false) => settings.problem(
+            "auth.registered.store: it is of no use: auth.clients does not have registered",
+        ),
+    }
+    None
+}
+
+/// Filters that are said, and are some.
+fn filters(settings: &mut Settings, key: &'static str) -> Option<Vec<String>> {
+    let texts: Option<Vec<String>> = settings.take_optional(key);
+    if let Err(error) = Filters::parse(texts.iter().flatten().map(String::as_str)) {
+        settings.problem(format!("{key}: {error}"));
+    }
+    texts
 }
 
 fn cluster_secret(

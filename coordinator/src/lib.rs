@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod accounts;
 mod addresses;
 mod admin;
 pub mod cli;
@@ -41,6 +42,7 @@ mod upgrade;
 use std::{
     io,
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -56,6 +58,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use coordinator_core::{Selector, Topology};
 
+pub use crate::{
+    accounts::Config as Accounts,
+    addresses::{Limits as AddressLimits, Proxies, ProxyHeader},
+    config::{Config, Limits, Outbox, Page, Timeouts},
+    origin::Origins,
+    revocations::StoreError,
+};
 use crate::{
     addresses::Addresses,
     hub::{Hub, Tokens},
@@ -63,12 +72,6 @@ use crate::{
     metrics::Metrics,
     revocations::{Revocations, Store},
     room::Room,
-};
-pub use crate::{
-    addresses::{Limits as AddressLimits, Proxies, ProxyHeader},
-    config::{Config, Limits, Outbox, Page, Timeouts},
-    origin::Origins,
-    revocations::StoreError,
 };
 
 /// A coordinator that listens. It answers once [`Self::run`] runs.
@@ -102,6 +105,14 @@ pub enum BindError {
     /// Nobody knows who is not to be let in.
     #[error(transparent)]
     Revocations(#[from] StoreError),
+    /// The store of registered clients.
+    #[error("the store of registered clients, {}: {source}", path.display())]
+    Accounts {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Two pages, or a page and an endpoint, have one path; or a path does not begin with `/`.
     #[error("page path {path:?} is not a path of its own from the root")]
     PagePath {
@@ -116,6 +127,7 @@ struct Shared {
     authenticator: Arc<dyn Authenticator>,
     cluster_secret: ClusterSecret,
     admin_secret: Option<SharedSecret>,
+    accounts: Option<accounts::Accounts>,
     limits: Limits,
     timeouts: Timeouts,
     pages: Vec<Page>,
@@ -152,6 +164,14 @@ impl Server {
         let mut registry = Registry::default();
         let addresses = Addresses::new(config.limits.addresses.clone());
         let metrics = Metrics::register(&mut registry, stats.clone(), Arc::clone(&addresses));
+        let tasks = TaskTracker::new();
+        let accounts = match config.accounts {
+            Some(accounts) => {
+                let secret = config.cluster_secret.clone();
+                Some(open_accounts(accounts, secret, &mut registry, &tasks)?)
+            }
+            None => None,
+        };
         let store = Store::new(config.revocations_file);
         let mut core = Coordinator::new(coordinator_core::Config {
             instance: config.instance,
@@ -180,6 +200,7 @@ impl Server {
             }),
             cluster_secret: config.cluster_secret,
             admin_secret: config.admin_secret,
+            accounts,
             room: Room::new(&config.limits),
             addresses,
             proxies: config.proxies,
@@ -192,7 +213,7 @@ impl Server {
             stats,
             metrics,
             registry,
-            tasks: TaskTracker::new(),
+            tasks,
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
         };
@@ -270,6 +291,21 @@ async fn listen(addr: SocketAddr) -> Result<(SocketAddr, TcpListener), BindError
     let socket = TcpListener::bind(addr).await.map_err(unavailable)?;
     let addr = socket.local_addr().map_err(unavailable)?;
     Ok((addr, socket))
+}
+
+fn open_accounts(
+    config: Accounts,
+    secret: ClusterSecret,
+    registry: &mut Registry,
+    tasks: &TaskTracker,
+) -> Result<accounts::Accounts, BindError> {
+    let metrics = accounts::Metrics::default();
+    metrics.register(registry);
+    let path = config.store.clone();
+    accounts::Accounts::open(config, secret, metrics, tasks.clone()).map_err(|error| {
+        let source = Box::new(error);
+        BindError::Accounts { path, source }
+    })
 }
 
 /// A clock before 2026 gives 0: aliases are then unique only until the next start.

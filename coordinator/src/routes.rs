@@ -10,12 +10,13 @@ use axum::{
     routing::{any, get},
 };
 
-use crate::{Shared, origin, pages, upgrade};
+use crate::{Shared, accounts, origin, pages, upgrade};
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let endpoints = health()
         .route(CONNECT, any(upgrade::connect))
         .route(DISCOVER, any(upgrade::discover));
+    let endpoints = accounts::add(endpoints, shared.accounts.as_ref());
     let router = shared.pages.iter().cloned().fold(endpoints, pages::route);
     let cors = middleware::from_fn_with_state(Arc::clone(&shared), origin::cors);
     router.layer(cors).with_state(shared)
@@ -47,7 +48,15 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str)
 }
 
 /// Paths that pages cannot have.
-pub(crate) const ENDPOINTS: [&str; 4] = [CONNECT, DISCOVER, HEALTHZ, READYZ];
+pub(crate) const ENDPOINTS: [&str; 7] = [
+    CONNECT,
+    DISCOVER,
+    HEALTHZ,
+    READYZ,
+    accounts::LOGIN,
+    accounts::REGISTER,
+    accounts::UNREGISTER,
+];
 
 const CONNECT: &str = "/connect";
 const DISCOVER: &str = "/discover";

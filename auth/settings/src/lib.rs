@@ -9,7 +9,10 @@ mod tests;
 
 use std::{path::PathBuf, sync::Arc};
 
-use auth::{AllowAll, Authenticator, Chain, SharedSecret, secret};
+use auth::{
+    AllowAll, Authenticator, Chain, ClusterSecret, Registered, SharedSecret, registered::Standing,
+    secret,
+};
 use secrecy::SecretString;
 use settings::{Settings, Value};
 
@@ -20,31 +23,56 @@ pub struct Doors {
     pub clients: Arc<dyn Authenticator>,
     /// As a server, beside those that know the cluster secret.
     pub servers: Option<Arc<dyn Authenticator>>,
+    /// Clients that have registered are among those.
+    pub registered: bool,
     /// Everybody is a client who wants to be one.
     pub insecure: bool,
 }
 
-/// Looks up a variable: `std::env::var(name).ok()`.
+/// What the server brings whose settings they are.
+pub struct Host<'a> {
+    /// Looks up a variable: `std::env::var(name).ok()`.
+    pub environment: Environment<'a>,
+    /// Under which tokens of registered clients are signed. Where there is none, that is a problem
+    /// of its own.
+    pub cluster: Option<&'a ClusterSecret>,
+    /// Which of those tokens are in force, where that is known: at the coordinator.
+    pub standing: Option<Arc<Standing>>,
+}
+
+impl std::fmt::Debug for Host<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+/// Looks up a variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Takes all that is about authentication out of `settings`. Where something is wrong with it, a
 /// stand-in takes the place of what is not there, and `settings` has the problem.
-pub fn take(settings: &mut Settings, environment: Environment<'_>) -> Doors {
+pub fn take(settings: &mut Settings, host: &Host<'_>) -> Doors {
+    let environment = host.environment;
     let problems = settings.problem_count();
     let secret = client_secret(settings, environment);
     let insecure = settings.take("insecure", false);
     let found = Found {
         jwt: jwt::take(settings, environment),
+        registered: registered(host),
         secret: secret.map(by_secret),
     };
     let kinds: Option<Vec<Kind>> = settings.take_optional("auth.clients");
     let servers: Vec<ServerKind> = settings.take("auth.servers", Vec::new());
     let servers: Vec<_> = servers.iter().map(|kind| kind.0).collect();
+    let registered = kinds
+        .as_ref()
+        .is_some_and(|kinds| kinds.contains(&Kind::Registered));
     // What is missing because it could not be read has been said.
     let said = settings.problem_count() > problems;
     Doors {
         clients: clients(settings, &found, kinds, insecure, said),
         servers: (!servers.is_empty()).then(|| found.chain(settings, "auth.servers", &servers)),
+        registered,
         insecure,
     }
 }
@@ -52,6 +80,7 @@ pub fn take(settings: &mut Settings, environment: Environment<'_>) -> Doors {
 /// What the settings have all that is needed for.
 struct Found {
     jwt: Option<Arc<dyn Authenticator>>,
+    registered: Arc<dyn Authenticator>,
     secret: Option<Arc<dyn Authenticator>>,
 }
 
@@ -59,6 +88,7 @@ impl Found {
     fn of(&self, kind: Kind) -> Option<&Arc<dyn Authenticator>> {
         match kind {
             Kind::Jwt => self.jwt.as_ref(),
+            Kind::Registered => Some(&self.registered),
             Kind::Secret => self.secret.as_ref(),
         }
     }
@@ -88,7 +118,7 @@ fn clients(
 ) -> Arc<dyn Authenticator> {
     let ready = Kind::ALL
         .into_iter()
-        .filter(|(_, kind)| found.of(*kind).is_some());
+        .filter(|(_, kind)| found.of(*kind).is_some() && *kind != Kind::Registered);
     let ready: Vec<Kind> = ready.map(|(_, kind)| kind).collect();
     if insecure {
         if !ready.is_empty() || kinds.is_some() {
@@ -125,6 +155,16 @@ fn client_secret(settings: &mut Settings, environment: Environment<'_>) -> Optio
     )
 }
 
+fn registered(host: &Host<'_>) -> Arc<dyn Authenticator> {
+    let secret = host.cluster.cloned();
+    // A stand-in is never run: there is a problem.
+    let registered = Registered::new(&secret.unwrap_or_else(ClusterSecret::generate));
+    Arc::new(match &host.standing {
+        Some(standing) => registered.with_standing(Arc::clone(standing)),
+        None => registered,
+    })
+}
+
 fn by_secret(secret: SecretString) -> Arc<dyn Authenticator> {
     Arc::new(SharedSecret::new(&secret))
 }
@@ -145,16 +185,22 @@ fn loaded<T>(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Jwt,
+    Registered,
     Secret,
 }
 
 impl Kind {
     /// In the order in which they are asked unless the operator says otherwise.
-    const ALL: [(&str, Self); 2] = [("jwt", Self::Jwt), ("secret", Self::Secret)];
+    const ALL: [(&str, Self); 3] = [
+        ("jwt", Self::Jwt),
+        ("registered", Self::Registered),
+        ("secret", Self::Secret),
+    ];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Jwt => "jwt",
+            Self::Registered => "registered",
             Self::Secret => "secret",
         }
     }
@@ -163,6 +209,7 @@ impl Kind {
     const fn needs(self) -> &'static str {
         match self {
             Self::Jwt => jwt::NEEDS,
+            Self::Registered => "registered needs the cluster secret",
             Self::Secret => "secret needs BROKER_CLIENT_SECRET or client_secret_file",
         }
     }
@@ -185,7 +232,7 @@ impl Value for ServerKind {
     fn parse(text: &str) -> Result<Self, String> {
         let kinds = Kind::ALL
             .into_iter()
-            .filter(|(_, kind)| *kind != Kind::Secret);
+            .filter(|(_, kind)| matches!(kind, Kind::Jwt));
         named(text, &kinds.collect::<Vec<_>>()).map(Self)
     }
 

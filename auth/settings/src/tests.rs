@@ -12,6 +12,7 @@ use auth::{
 use std::time::{Duration, SystemTime};
 
 const SECRET: &str = "the clients' shared secret";
+const CLUSTER: &str = "the secret of the cluster";
 const TOKENS: &str = "the secret of signed tokens";
 
 fn doors(variables: &'static [(&str, &str)]) -> Result<Doors, String> {
@@ -20,7 +21,13 @@ fn doors(variables: &'static [(&str, &str)]) -> Result<Doors, String> {
         found.map(|(_, text)| (*text).to_string())
     };
     let mut settings = Settings::new(look_up);
-    let doors = take(&mut settings, &look_up);
+    let cluster = ClusterSecret::parse(CLUSTER).expect("long enough");
+    let host = Host {
+        environment: &look_up,
+        cluster: Some(&cluster),
+        standing: None,
+    };
+    let doors = take(&mut settings, &host);
     let shown = settings.effective().to_string();
     for secret in [SECRET, TOKENS] {
         assert!(!shown.contains(secret), "{shown}");
@@ -133,7 +140,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
         (&[("BROKER_AUTH__CLIENTS", "secret")], "client_secret_file"),
         (
             &[("BROKER_AUTH__CLIENTS", "astrology")],
-            "a list of jwt, secret",
+            "a list of jwt, registered, secret",
         ),
         (&[("BROKER_AUTH__SERVERS", "secret")], "a list of jwt, got"),
         (&[("BROKER_JWT_SECRET", "short")], "secret for tokens"),

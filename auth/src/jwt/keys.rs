@@ -199,6 +199,11 @@ impl KeySet {
         Ok(Self(keys.into()))
     }
 
+    /// Of one key.
+    pub(crate) fn of_one(key: Key) -> Self {
+        Self(Arc::new([key]))
+    }
+
     /// The public keys of a JSON Web Key Set that are of use here, and how many are not.
     pub fn jwks(text: &str) -> Result<(Self, usize), BadKey> {
         #[derive(Deserialize)]

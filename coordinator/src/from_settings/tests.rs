@@ -98,7 +98,7 @@ fn a_lifetime_has_its_bounds() {
 #[test]
 fn secrets_are_asked_for_with_what_to_do() {
     let problems = load_with(&Args::default(), &[]).expect_err("two problems");
-    let [clients, cluster] = problems.lines() else {
+    let [cluster, clients] = problems.lines() else {
         panic!("{problems}");
     };
     assert!(clients.contains("--insecure") && clients.contains("--client-secret-file"));

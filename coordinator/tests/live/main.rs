@@ -1,6 +1,8 @@
 //! A coordinator on loopback, spoken to over real WebSockets.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod addresses;
 #[cfg(test)]
 mod admin;

@@ -34,7 +34,10 @@ const BLOCKS: [Block; 5] = [
     },
     Block {
         name: "metrics of coordinator",
-        sources: &["coordinator/src/metrics.rs"],
+        sources: &[
+            "coordinator/src/metrics.rs",
+            "coordinator/src/accounts/metrics.rs",
+        ],
         names: |code| metrics("coordinator_", code),
     },
     Block {
