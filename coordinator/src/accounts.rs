@@ -206,9 +206,9 @@ impl Accounts {
         .await
     }
 
-    /// A token for somebody who has the key; the one before is not in force any more, and its name
-    /// comes back with it.
-    async fn login(&self, client: String, key: Key) -> Result<(Login, Option<Arc<str>>), Refused> {
+    /// A token for somebody who has the key; the one before is not in force any more. It is not
+    /// revoked: a client that renews its token would lose what it has open by the one before.
+    async fn login(&self, client: String, key: Key) -> Result<Login, Refused> {
         if !is_client(&client) || !is_key(&key.0) {
             return Err(Refused::Wrong);
         }
@@ -244,7 +244,7 @@ impl Accounts {
 }
 
 impl Inner {
-    fn login(&self, client: &str, key: &Key) -> Result<(Login, Option<Arc<str>>), Refused> {
+    fn login(&self, client: &str, key: &Key) -> Result<Login, Refused> {
         let account = self.store.find(client)?;
         let hash = account.as_ref().map_or(&self.decoy, |account| &account.key);
         let matches = hash.matches(&key.0);
@@ -269,8 +269,8 @@ impl Inner {
         if !self.store.put_token(client, &account.key, record)? {
             return Err(Refused::Wrong);
         }
-        let before = self.config.standing.put(client, token_id);
-        Ok((Login { token, until }, before))
+        self.config.standing.put(client, token_id);
+        Ok(Login { token, until })
     }
 }
 

@@ -126,8 +126,11 @@ async fn one_token_lets_in_the_last_one() -> Result<()> {
     cluster.start_coordinator().await?;
     cluster.welcomed(2).await?;
     ensure!(refused(&cluster, &first).await? == Reason::Unauthenticated);
-    join(&cluster, &second).await?;
+    let mut ann = join(&cluster, &second).await?;
     post(&cluster, "unregister", r#"{"clientID":"ann"}"#, 200).await?;
-    ensure!(refused(&cluster, &second).await? == Reason::Unauthenticated);
+    let stopped = ann.stopped().await?;
+    ensure!(stopped == Reason::Revoked, "{stopped:?}");
+    let again = refused(&cluster, &second).await?;
+    ensure!(again == Reason::Unauthenticated, "{again:?}");
     cluster.stop().await
 }

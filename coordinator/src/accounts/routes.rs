@@ -1,6 +1,6 @@
 //! `/v1/auth/…`: register, unregister and log in, over HTTP with JSON.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use proto::revocation::Target;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
@@ -116,16 +117,30 @@ async fn unregister(
                 return Err(Problem::Forbidden("a client may unregister itself alone"));
             }
         }
-        accounts.unregister(asked.client).await?;
+        let client = asked.client.clone();
+        let token_id = accounts.unregister(asked.client).await?;
+        close(&shared, accounts, client, token_id).await;
         Ok(Json(Answer::with(StatusCode::OK)).into_response())
     };
     finish(&shared, Request::Unregister, unregister).await
 }
 
+/// Ends what a client that has gone has open here and at the servers: by its name those that are
+/// there, and by the name of its token those that cannot be told just now.
+async fn close(shared: &Shared, accounts: &Accounts, client: String, token_id: Option<Arc<str>>) {
+    let name = Target::Identity(client.into_bytes().into());
+    let token = token_id.map(|id| (Target::Token(id), accounts.0.config.token_lifetime));
+    for (target, lasts) in [(name, GONE)].into_iter().chain(token) {
+        if let Err(error) = shared.revocations.revoke(shared, target, lasts).await {
+            tracing::warn!(%error, "a client has gone, and what it has open may stay");
+        }
+    }
+}
+
 async fn login(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let login = async |accounts: &Accounts| {
         let asked: Login = read(&body)?;
-        let (login, _before) = accounts.login(asked.client, Key(asked.auth_key)).await?;
+        let login = accounts.login(asked.client, Key(asked.auth_key)).await?;
         let answer = Answer {
             bearer_token: Some(&login.token),
             expires: Some(login.until.0),
@@ -253,3 +268,6 @@ pub(crate) const LOGIN: &str = "/v1/auth/login";
 
 /// A name, a key, and more filters than fit into a token.
 const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// Time for every server to read it. Then the name may be somebody else's.
+const GONE: Duration = Duration::from_secs(10);

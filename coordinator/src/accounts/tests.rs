@@ -55,8 +55,7 @@ fn new(client: &str, key: &str) -> Registration {
 }
 
 async fn login(accounts: &Accounts, client: &str, key: &str) -> Result<Login, Refused> {
-    let login = accounts.login(client.into(), Key(key.into())).await;
-    login.map(|(login, _before)| login)
+    accounts.login(client.into(), Key(key.into())).await
 }
 
 /// Whether the coordinator takes the token.
