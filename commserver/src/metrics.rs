@@ -31,10 +31,18 @@ impl Collector for Collected {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let snapshot = self.snapshots.borrow().clone();
         let mut page = Page(encoder);
+        let help = "Tasks of the runtime that serves HTTP and the uplink";
+        page.gauge("tasks", help, tasks())?;
         page.core(&snapshot)?;
         page.uplink(&self.uplink, &snapshot)?;
         page.shard(&self.shard)
     }
+}
+
+/// Of the runtime that this is called from; none, where it is called from elsewhere.
+fn tasks() -> usize {
+    let runtime = tokio::runtime::Handle::try_current();
+    runtime.map_or(0, |runtime| runtime.metrics().num_alive_tasks())
 }
 
 /// Writes families.

@@ -155,7 +155,14 @@ struct Core {
 impl Collector for Core {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let stats = *self.stats.borrow();
+        let runtime = tokio::runtime::Handle::try_current();
+        let tasks = runtime.map_or(0, |runtime| runtime.metrics().num_alive_tasks());
         let gauges = [
+            (
+                "tasks",
+                "Tasks of the runtime: some for each session",
+                u64::try_from(tasks).unwrap_or(u64::MAX),
+            ),
             ("clients", "Clients with a session", stats.clients),
             ("servers", "Servers and hubs with a session", stats.servers),
             ("hubs", "Hubs with a session", stats.hubs),
