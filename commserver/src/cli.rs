@@ -82,6 +82,7 @@ pub enum LogFormat {
 /// that cannot be used, 1 for anything else, 130 when a second signal cut the shutdown short.
 #[must_use]
 pub fn main(args: Args) -> ExitCode {
+    settings::panic::end_the_process();
     start_log(args.log_format);
     let environment = |name: &str| std::env::var(name).ok();
     let loaded = from_settings::load(&args, environment);

@@ -72,6 +72,7 @@ pub fn main() -> ExitCode {
 /// Runs a coordinator until SIGTERM or SIGINT. To be called outside of any runtime.
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
+    settings::panic::end_the_process();
     let environment = |name: &str| std::env::var(name).ok();
     let loaded = match from_settings::load(args, environment) {
         Ok(loaded) => loaded,

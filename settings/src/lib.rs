@@ -22,6 +22,7 @@
 
 pub mod network;
 mod outcome;
+pub mod panic;
 mod value;
 
 use std::{

@@ -1,6 +1,6 @@
 //! Servers as processes of their own, which can be killed without a farewell.
 
-use std::{ffi::OsStr, path::PathBuf, process::Stdio};
+use std::{ffi::OsStr, os::unix::process::ExitStatusExt as _, path::PathBuf, process::Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::{
@@ -94,6 +94,29 @@ impl Process {
         let ended = timeout(PATIENCE, self.child.wait()).await;
         let status = ended.context("it does not end")??;
         status.code().with_context(|| status.to_string())
+    }
+
+    /// Waits until it ends by a signal, and yields which.
+    ///
+    /// # Errors
+    /// When it does not in time, or in another way.
+    pub async fn signal(mut self) -> Result<i32> {
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        let status = ended.context("it does not end")??;
+        status.signal().with_context(|| status.to_string())
+    }
+
+    /// Stops it, or lets it go on: it notices neither.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub async fn set_stopped(&self, stopped: bool) -> Result<()> {
+        let id = self.child.id().context("it has ended already")?;
+        let signal = if stopped { "-STOP" } else { "-CONT" };
+        let mut kill = Command::new("kill");
+        let told = kill.args([signal, &id.to_string()]).status().await?;
+        ensure!(told.success(), "no such process: {id}");
+        Ok(())
     }
 
     /// Ends it as `kill -9` does, and waits until it has ended.
