@@ -5,6 +5,8 @@ mod dev;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod exhaustion;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod proxy;
