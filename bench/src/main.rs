@@ -3,16 +3,12 @@
 //! everything and starts this; how it measures is in docs/BENCHMARKS.md.
 
 mod cases;
-mod child;
-mod cores;
-mod exec;
 mod figure;
 mod goals;
 mod limit;
 mod load;
 mod machine;
 mod measure;
-mod metrics;
 mod page;
 mod plots;
 mod results;
@@ -20,7 +16,6 @@ mod run;
 mod stats;
 mod subject;
 mod table;
-mod usage;
 
 use std::{
     io::{self, Write as _},
@@ -28,6 +23,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use processes::{child, cores, exec, metrics, usage};
 
 /// Measures the broker, a plain relay and the kernel's limit on the same load.
 #[derive(Debug, Parser)]

@@ -1,6 +1,6 @@
 //! What must hold before a change lands.
 
-use crate::{codegen, command, test, tidy};
+use crate::{chaos, codegen, command, test, tidy};
 
 /// Runs every check, the quick ones first.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -24,5 +24,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "--quiet",
     ];
     command::run_with("", "cargo", &doc, &[("RUSTDOCFLAGS", "-D warnings")])?;
-    test::run()
+    test::run()?;
+    // A minute of it; hours are for people.
+    let chaos_args = ["--seed", "1", "--minutes", "1"].map(str::to_owned);
+    chaos::run("run", &chaos_args)
 }

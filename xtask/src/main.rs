@@ -1,6 +1,7 @@
 //! The project's one door: what a person runs here is what the continuous integration runs.
 
 mod bench;
+mod chaos;
 mod ci;
 mod codegen;
 mod command;
@@ -38,6 +39,18 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Kills, stops, cuts and loses, from a seed, and judges what the clients saw; see docs/TESTING.md.
+    Chaos {
+        /// --seed S, --minutes M and more: see `cargo xtask chaos -- --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// A steady load with churn, and what grows by it; see docs/TESTING.md.
+    Soak {
+        /// --minutes M and more: see `cargo xtask soak -- --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Simulates the cluster from many seeds, or from one again; see docs/TESTING.md.
     Sim {
         /// --seeds N [--from S], or --seed S [--trace EVENTS].
@@ -55,6 +68,8 @@ fn main() -> anyhow::Result<()> {
         Task::Codegen { check: false } => codegen::write(),
         Task::Codegen { check: true } => codegen::check(),
         Task::Bench { args } => bench::run(&args),
+        Task::Chaos { args } => chaos::run("run", &args),
+        Task::Soak { args } => chaos::run("soak", &args),
         Task::Sim { args } => sim::run(&args),
         Task::Tidy => tidy::run(),
     }

@@ -23,7 +23,9 @@ async fn a_port_that_is_taken_is_named_and_the_exit_is_1() -> Result<()> {
     let tcp = TcpListener::bind("127.0.0.1:0")?;
     let addr = tcp.local_addr()?.to_string();
     let coordinator = ["coordinator", "--insecure", "--listen", &addr];
-    let ended = Program::start_with(&coordinator, &[SECRET])?.ended().await?;
+    let ended = Program::start_with(&coordinator, &[SECRET])?
+        .ended()
+        .await?;
     let ended = ended.with(1)?;
     ensure!(ended.errors.contains(&addr), "{ended:?}");
     ensure!(ended.errors.contains("Address already in use"), "{ended:?}");

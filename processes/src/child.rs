@@ -21,7 +21,7 @@ use crate::cores;
 
 /// Killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Child {
+pub struct Child {
     name: String,
     pid: u32,
     child: tokio::process::Child,
@@ -31,7 +31,7 @@ pub(crate) struct Child {
 
 impl Child {
     /// Starts a program; what it says on standard error goes to a file in `logs`.
-    pub(crate) fn start(
+    pub fn start(
         name: &str,
         program: &Path,
         args: &[String],
@@ -69,12 +69,14 @@ impl Child {
         })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.pid
     }
 
     /// The next line on standard output; `None` when there will be no more.
-    pub(crate) async fn line(&mut self, within: Duration) -> anyhow::Result<Option<String>> {
+    pub async fn line(&mut self, within: Duration) -> anyhow::Result<Option<String>> {
         match timeout(within, self.lines.next_line()).await {
             Ok(line) => Ok(line?),
             Err(_) => bail!("{}: said nothing for {within:?}; {}", self.name, self.log()),
@@ -82,7 +84,7 @@ impl Child {
     }
 
     /// The line that it says when it is ready.
-    pub(crate) async fn ready(&mut self) -> anyhow::Result<String> {
+    pub async fn ready(&mut self) -> anyhow::Result<String> {
         match self.line(READY_TIMEOUT).await? {
             Some(line) => Ok(line),
             None => bail!("{}: ended before it was ready; {}", self.name, self.log()),
@@ -90,15 +92,23 @@ impl Child {
     }
 
     /// Whether it is still there: one that ended by itself has crashed, or was asked too much.
-    pub(crate) fn check_running(&mut self) -> anyhow::Result<()> {
+    pub fn check_running(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => bail!("{}: ended with {status}; {}", self.name, self.log()),
         }
     }
 
+    /// Whether it has ended, by itself or not.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Waits for it to end by itself.
-    pub(crate) async fn wait(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
+    pub async fn wait(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
         match timeout(within, self.child.wait()).await {
             Ok(status) => Ok(status?),
             Err(_) => bail!("{}: does not end; {}", self.name, self.log()),
@@ -106,11 +116,9 @@ impl Child {
     }
 
     /// Asks it to end, and kills it when it does not.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+    pub async fn stop(mut self) -> anyhow::Result<()> {
         self.check_running()?;
-        if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
-            kill_process(pid, Signal::TERM).context("SIGTERM")?;
-        }
+        self.signal(Signal::TERM)?;
         let ended = timeout(STOP_TIMEOUT, self.child.wait()).await;
         match ended {
             Ok(Ok(status)) if status.success() => Ok(()),
@@ -123,8 +131,33 @@ impl Child {
         }
     }
 
+    /// Ends it as `kill -9` does, and waits until it has ended.
+    ///
+    /// # Errors
+    /// When the system cannot.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        self.child
+            .kill()
+            .await
+            .with_context(|| format!("{}: kill -9", self.name))
+    }
+
+    /// Stops it, or lets it go on: it notices neither.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn set_stopped(&self, stopped: bool) -> anyhow::Result<()> {
+        self.signal(if stopped { Signal::STOP } else { Signal::CONT })
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let pid = pid.with_context(|| format!("{}: no process", self.name))?;
+        kill_process(pid, signal).with_context(|| format!("{}: {signal:?}", self.name))
+    }
+
     /// The end of what it said on standard error.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let mut tail = Vec::new();
         let read = File::open(&self.log).and_then(|mut file| {
             let length = file.metadata()?.len();

@@ -6,17 +6,19 @@ use anyhow::Context as _;
 
 /// CPU time and memory of some processes together at one moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
-    pub(crate) at: Instant,
+pub struct Usage {
+    /// When.
+    pub at: Instant,
     /// User and system time so far, seconds. Of a datagram on the loopback interface the sender
     /// pays the receive path as well.
-    pub(crate) cpu_s: f64,
-    pub(crate) resident_bytes: f64,
+    pub cpu_s: f64,
+    /// Resident memory.
+    pub resident_bytes: f64,
 }
 
 impl Usage {
     /// Of these processes, now.
-    pub(crate) fn of(pids: &[u32]) -> anyhow::Result<Self> {
+    pub fn of(pids: &[u32]) -> anyhow::Result<Self> {
         let mut sum = Self {
             at: Instant::now(),
             cpu_s: 0.0,
@@ -38,13 +40,16 @@ impl Usage {
 
 /// What happened between two moments.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Spent {
-    pub(crate) cpu_s: f64,
-    pub(crate) seconds: f64,
+pub struct Spent {
+    /// CPU time, seconds.
+    pub cpu_s: f64,
+    /// By the clock.
+    pub seconds: f64,
 }
 
 impl Spent {
-    pub(crate) fn between(from: &Usage, to: &Usage) -> Self {
+    /// From one moment to another.
+    pub fn between(from: &Usage, to: &Usage) -> Self {
         Self {
             cpu_s: to.cpu_s - from.cpu_s,
             seconds: to.at.saturating_duration_since(from.at).as_secs_f64(),
@@ -52,7 +57,7 @@ impl Spent {
     }
 
     /// Share of so many cores that was in use over so long, 0 to 1.
-    pub(crate) fn share(&self, cores: usize, seconds: f64) -> f64 {
+    pub fn share(&self, cores: usize, seconds: f64) -> f64 {
         let capacity = seconds * float_of_usize(cores.max(1));
         if capacity > 0.0 {
             self.cpu_s / capacity
@@ -64,7 +69,7 @@ impl Spent {
 
 /// Whether a share of the cores leaves no doubt that there was no more to be had. Not 1: the window
 /// has edges, and the kernel counts in ticks.
-pub(crate) fn is_saturated(share: f64) -> bool {
+pub fn is_saturated(share: f64) -> bool {
     share >= SATURATED_SHARE
 }
 
@@ -82,7 +87,7 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 }
 
 /// VmRSS, from /proc/PID/status.
-fn resident_bytes(status: &str) -> Option<u64> {
+pub(crate) fn resident_bytes(status: &str) -> Option<u64> {
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -92,11 +97,12 @@ fn resident_bytes(status: &str) -> Option<u64> {
 
 /// Counts of what happens in a run are far below 2^52.
 #[expect(clippy::as_conversions, reason = "no lossless conversion exists")]
-pub(crate) fn float(count: u64) -> f64 {
+pub fn float(count: u64) -> f64 {
     count as f64
 }
 
-pub(crate) fn float_of_usize(count: usize) -> f64 {
+/// The same for sizes.
+pub fn float_of_usize(count: usize) -> f64 {
     float(u64::try_from(count).unwrap_or(u64::MAX))
 }
 

@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 
 /// The machine's cores, divided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Cores {
+pub struct Cores {
     /// For all servers of a subject together.
-    pub(crate) server: Vec<usize>,
+    pub server: Vec<usize>,
     /// For the clients, and for the driver, which sleeps nearly always.
-    pub(crate) load: Vec<usize>,
+    pub load: Vec<usize>,
 }
 
 impl Cores {
     /// Of the cores that this process may use, the first for the servers (the first two where
     /// several servers are measured and there are four), the others for the load: a client costs
     /// more than its share of a server.
-    pub(crate) fn divide(allowed: &[usize], servers: usize) -> Self {
+    pub fn divide(allowed: &[usize], servers: usize) -> Self {
         let wanted = if servers > 1 && allowed.len() >= 4 {
             2
         } else {
@@ -34,7 +34,7 @@ impl Cores {
     }
 
     /// Whether server and load are on different cores.
-    pub(crate) fn apart(&self) -> bool {
+    pub fn apart(&self) -> bool {
         self.server.iter().all(|core| !self.load.contains(core))
     }
 }
@@ -47,13 +47,13 @@ impl fmt::Display for Cores {
 }
 
 /// As a command line has them: `0,1`.
-pub(crate) fn list(cores: &[usize]) -> String {
+pub fn list(cores: &[usize]) -> String {
     let cores = cores.iter().map(usize::to_string);
     cores.collect::<Vec<_>>().join(",")
 }
 
 /// The cores that this process may use.
-pub(crate) fn allowed() -> anyhow::Result<Vec<usize>> {
+pub fn allowed() -> anyhow::Result<Vec<usize>> {
     let set = rustix::thread::sched_getaffinity(None).context("sched_getaffinity")?;
     Ok((0..CpuSet::MAX_CPU)
         .filter(|core| set.is_set(*core))
@@ -61,7 +61,7 @@ pub(crate) fn allowed() -> anyhow::Result<Vec<usize>> {
 }
 
 /// Keeps the calling thread, and what it starts, on these cores.
-pub(crate) fn pin(cores: &[usize]) -> anyhow::Result<()> {
+pub fn pin(cores: &[usize]) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     for core in cores {
         set.set(*core);

@@ -13,11 +13,11 @@ use crate::usage::float;
 
 /// Samples by family, all labels together.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Metrics(BTreeMap<String, f64>);
+pub struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
     /// From these servers (`host:port`), added up.
-    pub(crate) async fn scrape(servers: &[String]) -> anyhow::Result<Self> {
+    pub async fn scrape(servers: &[String]) -> anyhow::Result<Self> {
         let mut sum = Self::default();
         for server in servers {
             let text = timeout(SCRAPE_TIMEOUT, fetch(server)).await;
@@ -28,11 +28,12 @@ impl Metrics {
     }
 
     /// How much a counter, or a gauge, has grown since.
-    pub(crate) fn growth(&self, since: &Self, name: &str) -> Option<f64> {
+    pub fn growth(&self, since: &Self, name: &str) -> Option<f64> {
         Some(self.value(name)? - since.value(name).unwrap_or(0.0))
     }
 
-    fn value(&self, name: &str) -> Option<f64> {
+    /// One of them, now.
+    pub fn value(&self, name: &str) -> Option<f64> {
         self.0.get(name).copied()
     }
 

@@ -1,4 +1,4 @@
-//! The step between the driver and what it starts: `bench exec` puts itself on the cores that it is
+//! The step between the driver and what it starts: `exec` puts itself on the cores that it is
 //! told, asks the kernel to be killed when the driver is gone, and becomes the program. So nothing
 //! is left behind, whatever becomes of the driver.
 
@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use crate::cores;
 
-/// What `bench exec` is told.
+/// What `exec` is told.
 #[derive(Debug, Args)]
-pub(crate) struct Exec {
+pub struct Exec {
     /// Cores to run on.
     #[arg(long, value_delimiter = ',', required = true)]
     cores: Vec<usize>,
@@ -26,7 +26,7 @@ pub(crate) struct Exec {
 
 impl Exec {
     /// Becomes the program; returns only when that fails.
-    pub(crate) fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<()> {
         cores::pin(&self.cores)?;
         set_parent_process_death_signal(Some(Signal::KILL)).context("prctl")?;
         // It may have gone before it could be watched.
