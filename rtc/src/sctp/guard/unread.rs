@@ -57,7 +57,7 @@ impl Unread {
         let start = starts.into_iter().find(|start| {
             let run = || self.parts.range(*start..*start + chunks).map(|p| p.data);
             let whole = run().next().is_some_and(|first| first.begins)
-                && run().last().is_some_and(|last| last.ends);
+                && run().next_back().is_some_and(|last| last.ends);
             whole
                 && run().all(|each| each.stream == stream && (each.unordered || each.turn == turn))
                 && run().map(|each| usize::from(each.bytes)).sum::<usize>() == bytes
