@@ -27,7 +27,9 @@ pub(crate) struct Cable {
 
 /// What is the matter with each path, from its first end to its second and back.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Faults(Arc<Mutex<BTreeMap<(Place, Place), [State; 2]>>>);
+pub(crate) struct Faults(Arc<Mutex<Paths>>);
+
+type Paths = BTreeMap<(Place, Place), [State; 2]>;
 
 /// One way of a path.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -94,7 +94,7 @@ pub(crate) fn draw(seed: u64, length: Duration, servers: usize, crowds: usize) -
         let fault = some_fault(&mut dice, target);
         let longest = match fault {
             Fault::Kill => 12_000,
-            Fault::Stop | Fault::Cut(_) => [1_000, 8_000, 25_000][dice.random_range(0..3)],
+            Fault::Stop | Fault::Cut(_) => one_of(&mut dice, [1_000, 8_000, 25_000]),
             Fault::Delay(..) | Fault::Lose(..) => 10_000,
         };
         let lasts = Duration::from_millis(dice.random_range(200..=longest));
@@ -123,6 +123,15 @@ pub(crate) fn draw(seed: u64, length: Duration, servers: usize, crowds: usize) -
     }
 }
 
+fn one_of<T: Copy, const COUNT: usize>(dice: &mut StdRng, from: [T; COUNT]) -> T {
+    let [first, ..] = from.as_slice() else {
+        unreachable!("there is always something to choose from")
+    };
+    from.get(dice.random_range(0..COUNT))
+        .copied()
+        .unwrap_or(*first)
+}
+
 fn some_target(dice: &mut StdRng, servers: usize, crowds: usize) -> Target {
     let server = dice.random_range(0..servers);
     let crowd = dice.random_range(0..crowds);
@@ -141,7 +150,7 @@ fn some_target(dice: &mut StdRng, servers: usize, crowds: usize) -> Target {
 }
 
 fn some_fault(dice: &mut StdRng, target: Target) -> Fault {
-    let way = [Way::There, Way::Back, Way::Both, Way::Both][dice.random_range(0..4)];
+    let way = one_of(dice, [Way::There, Way::Back, Way::Both, Way::Both]);
     match (target, dice.random_range(0..4)) {
         (Target::Process(_), 0..2) => Fault::Kill,
         (Target::Process(_), _) => Fault::Stop,

@@ -70,8 +70,9 @@ mod tests {
 
     #[test]
     fn what_is_flat_with_noise_and_peaks_has_not_grown() {
-        let noisy =
-            |at: u32| 100.0 + f64::from(at * 7 % 13) + if at % 20 == 0 { 900.0 } else { 0.0 };
+        let noisy = |at: u32| {
+            100.0 + f64::from(at * 7 % 13) + if at.is_multiple_of(20) { 900.0 } else { 0.0 }
+        };
         assert_eq!(series(noisy).growth(ALLOWED), None);
         // It was filled at the start.
         assert_eq!(series(|at| f64::from(at.min(10))).growth(ALLOWED), None);

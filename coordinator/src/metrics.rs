@@ -155,6 +155,39 @@ struct Core {
 impl Collector for Core {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let stats = *self.stats.borrow();
+        self.encode_gauges(&stats, &mut encoder)?;
+        encode_counters(&stats, &mut encoder)?;
+        let gauge = ConstGauge::new(0_i64).metric_type();
+        let name = "servers_by_state";
+        let help = "Servers that are no hubs, by whether clients are sent to them";
+        let mut family = encoder.encode_descriptor(name, help, None, gauge)?;
+        for (state, value) in stats.servers_by_state() {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(family.encode_family(&[("state", state)])?)?;
+        }
+        let counter = ConstCounter::new(0_u64).metric_type();
+        let name = "signals_dropped";
+        let help = "Signals that were not relayed, by reason";
+        let mut family = encoder.encode_descriptor(name, help, None, counter)?;
+        for (reason, value) in stats.dropped.by_reason() {
+            let labels = [("reason", reason.label())];
+            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        let name = "resumes";
+        let help = "Resume tokens shown, by what came of it";
+        let mut family = encoder.encode_descriptor(name, help, None, counter)?;
+        let ignored = NoResume::ALL.iter().zip(&self.not_resumed);
+        let ignored = ignored.map(|(why, counter)| (why.name(), counter.get()));
+        for (result, value) in stats.resumes.by_result().into_iter().chain(ignored) {
+            let labels = [("result", result)];
+            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Core {
+    fn encode_gauges(&self, stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let runtime = tokio::runtime::Handle::try_current();
         let tasks = runtime.map_or(0, |runtime| runtime.metrics().num_alive_tasks());
         let gauges = [
@@ -187,62 +220,41 @@ impl Collector for Core {
             let kind = gauge.metric_type();
             gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
-        let gauge = ConstGauge::new(0_i64).metric_type();
-        let name = "servers_by_state";
-        let help = "Servers that are no hubs, by whether clients are sent to them";
-        let mut family = encoder.encode_descriptor(name, help, None, gauge)?;
-        for (state, value) in stats.servers_by_state() {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            gauge.encode(family.encode_family(&[("state", state)])?)?;
-        }
-        let counters = [
-            ("signals_relayed", "Signals relayed", stats.relayed),
-            ("loads", "LOADs taken from servers", stats.loads),
-            ("welcomes", "WELCOMEs sent", stats.welcomes),
-            (
-                "revoked",
-                "Sessions closed because their owner was revoked",
-                stats.revoked,
-            ),
-            (
-                "revocations_refused",
-                "Revocations for which there was no room",
-                stats.revocations_refused,
-            ),
-            ("server_lists", "SERVERS sent", stats.server_lists),
-            (
-                "peers_gone",
-                "PEER_GONEs sent to servers about clients whose session has ended",
-                stats.peers_gone,
-            ),
-            (
-                "unavailable_errors",
-                "ERRORs sent about a CONNECT to nobody",
-                stats.errors,
-            ),
-        ];
-        for (name, help, value) in counters {
-            let counter = ConstCounter::new(value);
-            let kind = counter.metric_type();
-            counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
-        }
-        let counter = ConstCounter::new(0_u64).metric_type();
-        let name = "signals_dropped";
-        let help = "Signals that were not relayed, by reason";
-        let mut family = encoder.encode_descriptor(name, help, None, counter)?;
-        for (reason, value) in stats.dropped.by_reason() {
-            let labels = [("reason", reason.label())];
-            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
-        }
-        let name = "resumes";
-        let help = "Resume tokens shown, by what came of it";
-        let mut family = encoder.encode_descriptor(name, help, None, counter)?;
-        let ignored = NoResume::ALL.iter().zip(&self.not_resumed);
-        let ignored = ignored.map(|(why, counter)| (why.name(), counter.get()));
-        for (result, value) in stats.resumes.by_result().into_iter().chain(ignored) {
-            let labels = [("result", result)];
-            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
-        }
         Ok(())
     }
+}
+
+fn encode_counters(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let counters = [
+        ("signals_relayed", "Signals relayed", stats.relayed),
+        ("loads", "LOADs taken from servers", stats.loads),
+        ("welcomes", "WELCOMEs sent", stats.welcomes),
+        (
+            "revoked",
+            "Sessions closed because their owner was revoked",
+            stats.revoked,
+        ),
+        (
+            "revocations_refused",
+            "Revocations for which there was no room",
+            stats.revocations_refused,
+        ),
+        ("server_lists", "SERVERS sent", stats.server_lists),
+        (
+            "peers_gone",
+            "PEER_GONEs sent to servers about clients whose session has ended",
+            stats.peers_gone,
+        ),
+        (
+            "unavailable_errors",
+            "ERRORs sent about a CONNECT to nobody",
+            stats.errors,
+        ),
+    ];
+    for (name, help, value) in counters {
+        let counter = ConstCounter::new(value);
+        let kind = counter.metric_type();
+        counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+    }
+    Ok(())
 }
