@@ -122,6 +122,37 @@ fn a_thin_stream_repairs_a_gap_at_the_next_packet() {
 }
 
 #[test]
+fn a_dense_stream_never_waits_for_a_timeout() {
+    for from in SIDES {
+        let impair = Impair {
+            delay: Duration::from_millis(20),
+            ..LOSSLESS
+        };
+        let mut pair = Pair::connected(3, impair);
+        pair.impair.loss = 0.02;
+        let mut sent = Vec::new();
+        for number in 0..8_000_u32 {
+            sent.push(pair.now);
+            let mut packet = number.to_be_bytes().to_vec();
+            packet.resize(100, 0);
+            pair.send(from, Lane::Reliable, &packet.into())
+                .expect("room");
+            pair.run_for(Duration::from_millis(3));
+        }
+        pair.run_for(Duration::from_secs(5));
+        let packets = &pair.told[1 - from].packets;
+        assert_eq!(packets.len(), sent.len());
+        let late = packets
+            .iter()
+            .zip(&sent)
+            .map(|((at, ..), sent)| *at - *sent);
+        // Whatever was lost, and lost again: round trips of 40 ms.
+        let latest = late.max().expect("some");
+        assert!(latest < Duration::from_millis(400), "{latest:?}");
+    }
+}
+
+#[test]
 fn nothing_is_sent_again_where_nothing_is_lost() {
     for every in [7, 30, 100, 250, 1000] {
         let impair = Impair {

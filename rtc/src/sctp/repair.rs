@@ -76,7 +76,12 @@ impl Repair {
             return;
         }
         if self.sent.len() >= PACKETS_MAX {
-            self.sent.pop_front();
+            // One that is missing is worth more than one that is only old.
+            let known = self
+                .sent
+                .iter()
+                .position(|sent| sent.again == 0 && sent.missing_at.is_none());
+            self.sent.remove(known.unwrap_or_default());
         }
         self.sent.push_back(Sent {
             first,
@@ -146,7 +151,7 @@ impl Repair {
             let patience = if sent.again == 0 {
                 (round_trip / 4).max(REORDERED)
             } else {
-                (round_trip * 3 / 2).max(QUIET_MIN) * (1 << sent.again.min(AGAIN_MAX))
+                (round_trip * 3 / 2).max(QUIET_MIN) * (1 << (sent.again - 1).min(AGAIN_MAX))
             };
             let since = if sent.again == 0 { now } else { sent.at };
             let missing_at = *sent.missing_at.get_or_insert(since + patience);
@@ -277,9 +282,9 @@ fn is_after(tsn: u32, other: u32) -> bool {
 
 /// Packets that are remembered: where more are under way there are acknowledgements enough for the
 /// association to find a loss by itself, and the tail is the newest.
-const PACKETS_MAX: usize = 16;
-/// What they hold.
-pub(crate) const BYTES_MAX: usize = PACKETS_MAX * 2048;
+const PACKETS_MAX: usize = 64;
+/// What they hold, and their places.
+pub(crate) const BYTES_MAX: usize = PACKETS_MAX * 1536;
 /// Least silence that is a sign: timers and threads are late by some milliseconds.
 const QUIET_MIN: Duration = Duration::from_millis(30);
 /// Least time that a packet may be out of order.
