@@ -4,6 +4,7 @@
 use std::{
     fmt::Display,
     io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -31,11 +32,18 @@ pub(crate) struct Access {
         hide_env_values = true
     )]
     pub(crate) token: Option<String>,
+    /// PEM file with the authority that signs the coordinator's certificate, for wss; without it,
+    /// those that the system trusts.
+    #[arg(long, value_name = "FILE", env = "BROKER_TLS__CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 impl Access {
     pub(crate) fn config(&self) -> Config {
-        let config = Config::new(self.coordinator.clone());
+        let mut config = Config::new(self.coordinator.clone());
+        if let Some(path) = &self.ca_file {
+            config = config.with_ca_file(path);
+        }
         match &self.token {
             Some(token) => config.with_token(token.clone()),
             None => config,

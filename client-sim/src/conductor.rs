@@ -65,6 +65,9 @@ impl Conductor {
         })
         .map_err(client::ConnectError::from)?;
         let mut config = Config::new(options.coordinator.clone());
+        if let Some(path) = &options.ca_file {
+            config = config.with_ca_file(path);
+        }
         if let Some(token) = &options.token {
             config.credentials = Credentials::Token(Arc::clone(token));
         }

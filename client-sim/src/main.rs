@@ -79,6 +79,9 @@ struct Flags {
     /// Shown by every client; visible to other users of this machine: prefer BROKER_TOKEN.
     #[arg(long, env = "BROKER_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// PEM file with the authority that signs the coordinator's certificate, for wss.
+    #[arg(long, value_name = "FILE", env = "BROKER_TLS__CA_FILE")]
+    ca_file: Option<PathBuf>,
     /// The secret of signed tokens (HS256): each client shows one of its own, `client-sim-N`. Prefer
     /// BROKER_JWT_SECRET.
     #[arg(
@@ -282,6 +285,7 @@ impl From<Flags> for Options {
             patience: flags.patience,
             seed: flags.seed,
             token: flags.token.map(|token| Arc::new(token.into())),
+            ca_file: flags.ca_file,
             jwt_secret: flags.jwt_secret.map(|secret| Arc::new(secret.into())),
             impair: flags.impair,
             workers: flags.workers,

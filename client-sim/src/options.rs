@@ -46,6 +46,8 @@ pub struct Options {
     pub seed: u64,
     /// Shown by every client.
     pub token: Option<Arc<SecretString>>,
+    /// Who signs the coordinator's certificate; without it, whom the system trusts.
+    pub ca_file: Option<PathBuf>,
     /// The secret of signed tokens: each client makes one of its own with it.
     pub jwt_secret: Option<Arc<SecretString>>,
     /// A bad network between every client and its server, in both directions.
@@ -78,6 +80,7 @@ impl Default for Options {
             patience: Duration::from_secs(30),
             seed: 1,
             token: None,
+            ca_file: None,
             jwt_secret: None,
             impair: None,
             workers: 0,

@@ -1,6 +1,6 @@
 //! What a client and its endpoint are made with.
 
-use std::{fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt, future::Future, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use shard::{Impair, rtc_peer::Certificate};
@@ -18,6 +18,9 @@ use crate::{
 pub struct Config {
     /// The coordinator, e.g. `ws://127.0.0.1:9090`.
     pub coordinator: Url,
+    /// Whom to trust at a `wss` coordinator: whom the system does, unless told otherwise. See
+    /// [`Self::with_ca_file`].
+    pub tls: tls::Connector,
     /// Who we are.
     pub credentials: Credentials,
     /// What [`crate::Client::resume_token`] gave to a client before this one, to come back under its
@@ -49,6 +52,7 @@ impl Config {
         let session = session::Config::default();
         Self {
             coordinator,
+            tls: tls::Connector::default(),
             credentials: Credentials::None,
             resume: None,
             region: None,
@@ -110,6 +114,17 @@ impl Config {
         self
     }
 
+    /// The same, trusting those whose certificates the authority in this PEM file has signed, and
+    /// nobody else. It is read when the coordinator is dialed first.
+    #[must_use]
+    pub fn with_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls = tls::Connector::new(tls::Trust {
+            ca: Some(path.into()),
+            pair: None,
+        });
+        self
+    }
+
     /// The same in a region.
     #[must_use]
     pub fn with_region(mut self, region: impl Into<String>) -> Self {
@@ -148,6 +163,7 @@ impl Config {
     pub(crate) fn signalling(&self) -> signalling::Config {
         signalling::Config {
             coordinator: self.coordinator.clone(),
+            tls: self.tls.clone(),
             region: self.region.clone(),
             timeouts: self.signalling,
         }

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderValue, StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
 use proto::{RESUME_SUBPROTOCOL_PREFIX, Reason, SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX, limits};
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use tls::{Connector, Stream};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    WebSocketStream, client_async_with_config,
     tungstenite::{
         self, Message,
         client::IntoClientRequest as _,
@@ -30,6 +31,7 @@ use crate::session::{Input, Secret, SocketId};
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) coordinator: Url,
+    pub(crate) tls: Connector,
     pub(crate) region: Option<String>,
     pub(crate) timeouts: Timeouts,
 }
@@ -106,7 +108,7 @@ pub struct BadUrl {
     pub(crate) problem: &'static str,
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocketStream<Stream>;
 
 impl Config {
     /// The upgrade request, with the tokens where a URL's log does not show them; or, for a
@@ -116,8 +118,8 @@ impl Config {
             url: self.coordinator.clone(),
             problem,
         };
-        if self.coordinator.scheme() != "ws" {
-            return Err(bad("only the scheme ws is supported"));
+        if !matches!(self.coordinator.scheme(), "ws" | "wss") {
+            return Err(bad("only the schemes ws and wss are supported"));
         }
         let mut url = self.coordinator.clone();
         let path = url.path().trim_end_matches('/');
@@ -238,7 +240,8 @@ impl Line {
                     Some(Input::SignallingOpened { socket })
                 }
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, "the coordinator cannot be reached");
+                    let trouble = tls::trouble(&error);
+                    tracing::debug!(%error, ?trouble, "the coordinator cannot be reached");
                     closed(refusal(&error))
                 }
                 Err(_) => closed(Some(Reason::HandshakeTimeout)),
@@ -315,7 +318,11 @@ async fn open(config: &Config, shown: &Shown) -> Result<Socket, tungstenite::Err
 async fn connect(config: &Config, manner: Manner<'_>) -> Result<Socket, tungstenite::Error> {
     // The URL was checked when the client was made.
     let request = config.request(manner).map_err(|_| UrlError::NoHostName)?;
-    let opened = connect_async_with_config(request, Some(web_socket_config()), true).await;
+    let url = &config.coordinator;
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or_default();
+    let stream = config.tls.dial(host, port, url.scheme() == "wss").await?;
+    let opened = client_async_with_config(request, stream, Some(web_socket_config())).await;
     opened.map(|(stream, _)| stream)
 }
 

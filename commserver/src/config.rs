@@ -16,8 +16,10 @@ use shard::{Impair, PeerConfig, budget, outbox};
 /// Everything that a commserver needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The coordinator, `ws://host:port`.
+    /// The coordinator, `ws://host:port` or `wss://host:port`.
     pub coordinator: Uri,
+    /// Whom to trust there, and what to show.
+    pub trust: tls::Trust,
     /// Whether it is the hub of a star, which passes on between the others.
     pub hub: bool,
     /// The region that it is in (see [`proto::region`]): clients of the same one are sent here first.
@@ -61,6 +63,7 @@ impl Config {
     ) -> Self {
         Self {
             coordinator,
+            trust: tls::Trust::default(),
             hub: false,
             region: None,
             rtc_listen: SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -20,6 +20,7 @@ use shard::{
     budget,
     outbox::{self, Policy},
 };
+use tls::{Connector, Pair, Trust};
 
 use crate::{
     AddressLimits, Authentication, Compat, Config, Drain, Limits, Rtc, Timings, Uplink, cli::Args,
@@ -77,6 +78,7 @@ fn take_all(
         rtc_listen,
         advertise,
         admin_listen,
+        trust: trust(&mut settings),
         drain: drain(&mut settings),
         limits: limits(&mut settings),
         timings: timings(&mut settings),
@@ -133,9 +135,9 @@ struct CoordinatorUrl(Uri);
 impl Value for CoordinatorUrl {
     fn parse(text: &str) -> Result<Self, String> {
         let uri: Option<Uri> = text.trim().parse().ok();
-        uri.filter(|uri| uri.scheme_str() == Some("ws") && uri.host().is_some())
+        uri.filter(|uri| matches!(uri.scheme_str(), Some("ws" | "wss")) && uri.host().is_some())
             .map(Self)
-            .ok_or_else(|| "ws://host:port".into())
+            .ok_or_else(|| "ws://host:port or wss://host:port".into())
     }
 
     fn show(&self) -> String {
@@ -181,6 +183,25 @@ fn cluster_secret(
         Err(error) => settings.problem(format!("cluster secret: {error}")),
     }
     None
+}
+
+/// Whether the files can be used is found out here, with everything else that is wrong.
+fn trust(settings: &mut Settings) -> Trust {
+    let ca: Option<PathBuf> = settings.take_optional("tls.ca_file");
+    let cert: Option<PathBuf> = settings.take_optional("tls.cert_file");
+    let key: Option<PathBuf> = settings.take_optional("tls.key_file");
+    if cert.is_some() != key.is_some() {
+        settings.problem("tls: expected both tls.cert_file and tls.key_file, or neither");
+    }
+    let pair = cert.zip(key).map(|(cert, key)| Pair { cert, key });
+    let trust = Trust { ca, pair };
+    // Without any of them, nothing is read before it is known that TLS is wanted.
+    if trust != Trust::default()
+        && let Err(error) = Connector::new(trust.clone()).check()
+    {
+        settings.problem(format!("tls: {error}"));
+    }
+    trust
 }
 
 fn drain(settings: &mut Settings) -> Drain {

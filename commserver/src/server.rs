@@ -160,6 +160,7 @@ impl Server {
             admin,
             uplink: Uplink {
                 coordinator,
+                trust: config.trust,
                 role,
                 secret,
                 config: config.uplink,

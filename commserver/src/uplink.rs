@@ -17,13 +17,13 @@ use futures_util::{SinkExt, StreamExt};
 use http::{Uri, header};
 use rand::{SeedableRng, rngs::SmallRng};
 use shard::Handle;
+use tls::{Connector, Stream, Trust};
 use tokio::{
-    net::TcpStream,
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    WebSocketStream, client_async_with_config,
     tungstenite::{
         self, ClientRequestBuilder, Message,
         error::{ProtocolError, SubProtocolError},
@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{config, hub::Command};
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocketStream<Stream>;
 
 /// What the uplink counts.
 #[derive(Debug, Default)]
@@ -53,6 +53,7 @@ pub(crate) struct Stats {
 #[derive(Debug)]
 pub(crate) struct Uplink {
     pub(crate) coordinator: Uri,
+    pub(crate) trust: Trust,
     pub(crate) role: Role,
     pub(crate) secret: ClusterSecret,
     pub(crate) config: config::Uplink,
@@ -113,7 +114,13 @@ impl Uplink {
                 Ok(Err(error)) => {
                     count(&self.stats.dials_failed);
                     with_subprotocol = !with_subprotocol || !lacks_subprotocol(&error);
-                    tracing::warn!(%error, "coordinator not reached");
+                    match tls::trouble(&error) {
+                        Some(trouble) => {
+                            let advice = trouble.advice();
+                            tracing::warn!(%trouble, advice, "coordinator not reached");
+                        }
+                        None => tracing::warn!(%error, "coordinator not reached"),
+                    }
                 }
                 Err(_elapsed) => {
                     count(&self.stats.dials_failed);
@@ -141,7 +148,14 @@ impl Uplink {
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let (socket, _response) = connect_async_with_config(request, Some(limits), true).await?;
+        // A new one for each dial: the files may have been renewed.
+        let connector = Connector::new(self.trust.clone());
+        let uri = &self.coordinator;
+        let host = uri.host().unwrap_or_default();
+        let secure = uri.scheme_str() == Some("wss");
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let stream = connector.dial(host, port, secure).await?;
+        let (socket, _response) = client_async_with_config(request, stream, Some(limits)).await?;
         Ok(socket)
     }
 

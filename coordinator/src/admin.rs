@@ -64,7 +64,7 @@ fn check(shared: &Shared, remote: Remote, uri: &Uri, headers: &HeaderMap) -> Res
         let shown = shows_secret(shared, headers);
         return shown.then_some(()).ok_or(Reason::Unauthenticated);
     }
-    let local = remote.0.ip().to_canonical().is_loopback();
+    let local = remote.addr.ip().to_canonical().is_loopback();
     (local && is_direct(uri, headers))
         .then_some(())
         .ok_or(Reason::Forbidden)

@@ -125,12 +125,15 @@ fn serve(config: Config) -> anyhow::Result<End> {
         let shutdown = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let reloader = server.reloader();
         let mut signals = 0;
         let admin = server.admin_addr();
         let admin = admin.map_or_else(String::new, |addr| format!(" admin=http://{addr}"));
         writeln!(
             io::stdout(),
-            "coordinator ready: ws://{}{admin}",
+            "coordinator ready: {}://{}{admin}",
+            server.scheme(),
             server.addr()
         )?;
         let running = server.run(shutdown.clone());
@@ -140,6 +143,10 @@ fn serve(config: Config) -> anyhow::Result<End> {
                 () = &mut running => return Ok(End::InOrder),
                 _ = terminate.recv() => signals += 1,
                 _ = interrupt.recv() => signals += 1,
+                _ = hangup.recv() => {
+                    reloader.reload();
+                    continue;
+                }
             }
             if signals > 1 {
                 tracing::warn!("asked twice: ending without waiting for the sessions");

@@ -41,6 +41,10 @@ pub struct Config {
     pub resume_lifetime: Duration,
     /// Who may say for whom it asks.
     pub proxies: Proxies,
+    /// What the public listener speaks TLS with; without it, it does not.
+    pub tls: Option<tls::Files>,
+    /// How often those files are looked at, and read again when they have changed.
+    pub tls_reload_interval: Duration,
     /// Whose pages may come.
     pub allowed_origins: Origins,
     /// Where revocations are kept over a restart; `None` for nowhere.
@@ -71,6 +75,8 @@ impl Config {
             raw_cluster_secret: false,
             resume_lifetime: RESUME_LIFETIME,
             proxies: Proxies::default(),
+            tls: None,
+            tls_reload_interval: TLS_RELOAD_INTERVAL,
             allowed_origins: Origins::any(),
             revocations_file: None,
             pages: Vec::new(),
@@ -224,6 +230,9 @@ const ENTRY_BYTES_MAX: usize = 96;
 
 /// A request's header, and the task and buffers around it.
 const REQUEST_BYTES_MAX: usize = 2 * HEADER_BYTES_MAX;
+
+/// Certificates are renewed days before they are over.
+const TLS_RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A week: over a long weekend.
 const RESUME_LIFETIME: Duration = Duration::from_hours(7 * 24);

@@ -86,6 +86,12 @@ pub(crate) fn load(
             ..limits(&mut settings, &defaults.limits)
         },
         proxies: proxies(&mut settings, &defaults.proxies),
+        tls: tls(&mut settings),
+        tls_reload_interval: settings.take_within(
+            "tls.reload_interval",
+            defaults.tls_reload_interval,
+            Duration::from_millis(10)..=Duration::from_hours(24),
+        ),
         allowed_origins: settings.take("allowed_origins", defaults.allowed_origins.clone()),
         revocations_file: settings.take_optional("revocations_file"),
         timeouts: timeouts(&mut settings, &defaults.timeouts),
@@ -341,6 +347,29 @@ fn proxies(settings: &mut Settings, defaults: &Proxies) -> Proxies {
         addresses: settings.take("proxies.addresses", defaults.addresses.clone()),
         header: settings.take_choice("proxies.header", defaults.header, &ProxyHeader::ALL),
     }
+}
+
+/// Whether the files can be used is found out here, with everything else that is wrong.
+fn tls(settings: &mut Settings) -> Option<tls::Files> {
+    let cert: Option<PathBuf> = settings.take_optional("tls.cert_file");
+    let key: Option<PathBuf> = settings.take_optional("tls.key_file");
+    let client_ca: Option<PathBuf> = settings.take_optional("tls.client_ca_file");
+    let (cert, key) = match (cert, key) {
+        (Some(cert), Some(key)) => (cert, key),
+        (None, None) if client_ca.is_none() => return None,
+        _ => {
+            settings.problem("tls: expected both tls.cert_file and tls.key_file, got one");
+            return None;
+        }
+    };
+    let files = tls::Files {
+        pair: tls::Pair { cert, key },
+        client_ca,
+    };
+    if let Err(error) = tls::Acceptor::load(files.clone()) {
+        settings.problem(format!("tls: {error}"));
+    }
+    Some(files)
 }
 
 fn timeouts(settings: &mut Settings, defaults: &Timeouts) -> Timeouts {

@@ -21,6 +21,7 @@
 mod accounts;
 mod addresses;
 mod admin;
+mod certificate;
 pub mod cli;
 mod config;
 mod from_settings;
@@ -61,6 +62,7 @@ pub use coordinator_core::{Selector, Topology};
 pub use crate::{
     accounts::Config as Accounts,
     addresses::{Limits as AddressLimits, Proxies, ProxyHeader},
+    certificate::Reloader,
     config::{Config, Limits, Outbox, Page, Timeouts},
     origin::Origins,
     revocations::StoreError,
@@ -81,6 +83,9 @@ pub struct Server {
     socket: TcpListener,
     admin: Option<(SocketAddr, TcpListener)>,
     hub: Hub,
+    tls: Option<Arc<tls::Acceptor>>,
+    tls_reload_interval: Duration,
+    reloader: Reloader,
     shared: Arc<Shared>,
 }
 
@@ -96,6 +101,9 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+    /// The certificate, its key or the authority for others' certificates.
+    #[error("TLS: {0}")]
+    Tls(#[from] tls::Error),
     /// The admin API would be open to everybody.
     #[error("the admin listener on {addr}, which others reach, needs a secret")]
     AdminWithoutSecret {
@@ -151,6 +159,11 @@ impl Server {
     /// Takes the addresses.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         pages::check(&config.pages)?;
+        let tls = config
+            .tls
+            .map(tls::Acceptor::load)
+            .transpose()?
+            .map(Arc::new);
         let (addr, socket) = listen(config.listen).await?;
         let admin = match config.admin_listen {
             Some(addr) if config.admin_secret.is_none() && !addr.ip().is_loopback() => {
@@ -222,6 +235,9 @@ impl Server {
             socket,
             admin,
             hub,
+            tls,
+            tls_reload_interval: config.tls_reload_interval,
+            reloader: Reloader::default(),
             shared: Arc::new(shared),
         })
     }
@@ -238,6 +254,18 @@ impl Server {
         self.admin.as_ref().map(|(addr, _)| *addr)
     }
 
+    /// How clients and servers dial it: `ws` or `wss`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "wss" } else { "ws" }
+    }
+
+    /// To have its certificate read again while it runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Serves until `shutdown` is cancelled; then closes every session with `ShuttingDown`, and
     /// returns when all are closed or the drain timeout is over.
     pub async fn run(self, shutdown: CancellationToken) {
@@ -245,6 +273,9 @@ impl Server {
             socket,
             admin,
             hub,
+            tls,
+            tls_reload_interval,
+            reloader,
             shared,
             ..
         } = self;
@@ -258,10 +289,17 @@ impl Server {
                 router: admin::router(Arc::clone(&shared)),
                 requests_max: ADMIN_REQUESTS_MAX,
                 is_public: false,
+                tls: None,
                 tasks: around.clone(),
             };
             let (shared, late) = (Arc::clone(&shared), late.clone());
             around.spawn(async move { listener.accept(&shared, &late).await });
+        }
+        if let Some(acceptor) = tls.clone() {
+            let metrics = shared.metrics.clone();
+            let watch = certificate::watch(acceptor, reloader, tls_reload_interval, metrics);
+            let late = late.clone();
+            around.spawn(async move { session::unless(&late, watch).await });
         }
         around.close();
 
@@ -270,6 +308,7 @@ impl Server {
             router: routes::router(Arc::clone(&shared)),
             requests_max: shared.limits.requests_max,
             is_public: true,
+            tls,
             tasks: shared.tasks.clone(),
         };
         listener.accept(&shared, &shutdown).await;

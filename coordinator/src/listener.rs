@@ -17,12 +17,13 @@ use axum::{
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use proto::Reason;
+use tls::{Acceptor, TlsStream};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{either::Either, sync::CancellationToken, task::TaskTracker};
 use tower_service::Service as _;
 
 use crate::{
@@ -41,6 +42,8 @@ pub(crate) struct Listener {
     pub(crate) requests_max: usize,
     /// Whether the limits for each address count, and proxies speak for others.
     pub(crate) is_public: bool,
+    /// What it speaks TLS with, if it does.
+    pub(crate) tls: Option<Arc<Acceptor>>,
     /// Where its connections are tasks.
     pub(crate) tasks: TaskTracker,
 }
@@ -65,9 +68,19 @@ impl Listener {
                         continue;
                     };
                     let (shared, shutdown) = (Arc::clone(shared), shutdown.clone());
-                    let router = self.router.clone();
+                    let (router, tls) = (self.router.clone(), self.tls.clone());
                     self.tasks.spawn(async move {
-                        let request = serve(&shared, &shutdown, router, stream, remote);
+                        let request = async {
+                            let (stream, certified) = match secure(&shared, tls, stream).await {
+                                Ok(secured) => secured,
+                                Err(end) => return shared.metrics.request_ended(end),
+                            };
+                            let remote = Remote {
+                                addr: remote,
+                                certified,
+                            };
+                            serve(&shared, &shutdown, router, stream, remote).await;
+                        };
                         session::unless(&shared.abort, request).await;
                         drop((permit, held));
                     });
@@ -117,24 +130,43 @@ async fn recover(shared: &Shared, error: &io::Error) {
     }
 }
 
+/// Shakes hands, where there is TLS; and whether the other side has shown a certificate that is good,
+/// or need not.
+async fn secure(
+    shared: &Shared,
+    tls: Option<Arc<Acceptor>>,
+    stream: TcpStream,
+) -> Result<(Stream, bool), Outcome> {
+    // Signals are small, and each is waited for.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot turn off Nagle's algorithm");
+    }
+    let Some(acceptor) = tls else {
+        return Ok((Stream::Left(stream), true));
+    };
+    let accepted = time::timeout(shared.timeouts.header, acceptor.accept(stream)).await;
+    let accepted = accepted.map_err(|_| Outcome::TimedOut)?.map_err(|error| {
+        tracing::debug!(%error, "no agreement on TLS");
+        Outcome::TlsFailed
+    })?;
+    let certified = accepted.certified || !acceptor.is_mutual();
+    Ok((Stream::Right(accepted.stream), certified))
+}
+
 /// One request; when it is an upgrade, axum's task goes on with the session.
 async fn serve(
     shared: &Shared,
     shutdown: &CancellationToken,
     router: Router,
-    stream: TcpStream,
-    remote: SocketAddr,
+    stream: Stream,
+    remote: Remote,
 ) {
-    // Signals are small, and each is waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot turn off Nagle's algorithm");
-    }
     let service = service_fn(|mut request: Request<Incoming>| {
         let mut router = router.clone();
         async move {
-            let response = match client(shared, remote, request.headers()) {
-                Ok((remote, held)) => {
-                    request.extensions_mut().insert(Remote(remote));
+            let response = match client(shared, remote.addr, request.headers()) {
+                Ok((addr, held)) => {
+                    request.extensions_mut().insert(Remote { addr, ..remote });
                     let response = router.call(request.map(Body::new)).await;
                     drop(held);
                     response
@@ -182,6 +214,9 @@ fn closing(mut response: Response) -> Response {
     }
     response
 }
+
+/// With TLS on it, or without.
+type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 

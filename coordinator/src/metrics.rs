@@ -20,8 +20,8 @@ use tokio::sync::watch;
 
 use crate::addresses::{Addresses, TooMany};
 
-use self::labels::{By, ByEnd, ByRole, by};
-pub(crate) use self::labels::{Dropped, End, NoResume, Refused, Request};
+use self::labels::{By, ByEnd, ByResult, ByRole, by};
+pub(crate) use self::labels::{Dropped, End, NoResume, Refused, Reload, Request};
 
 /// Counters of the shell. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     dropped: Family<By<Dropped>, Counter>,
     requests: Family<By<Request>, Counter>,
     accept_failures: Counter,
+    tls_reloads: Family<ByResult<Reload>, Counter>,
     pauses: Counter,
     not_resumed: [Counter; NoResume::ALL.len()],
 }
@@ -82,6 +83,11 @@ impl Metrics {
             "accept_failures",
             "Connections that could not be accepted",
             metrics.accept_failures.clone(),
+        );
+        registry.register(
+            "tls_reloads",
+            "Times that the certificate's files were read again and had changed",
+            metrics.tls_reloads.clone(),
         );
         registry.register(
             "pauses",
@@ -137,6 +143,10 @@ impl Metrics {
         for (_, counter) in counters.filter(|(known, _)| **known == why) {
             counter.inc();
         }
+    }
+
+    pub(crate) fn tls_reloaded(&self, result: Reload) {
+        self.tls_reloads.get_or_create(&[("result", result)]).inc();
     }
 
     pub(crate) fn accept_failed(&self) {

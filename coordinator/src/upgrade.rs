@@ -34,7 +34,11 @@ use crate::{
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Remote(pub(crate) SocketAddr);
+pub(crate) struct Remote {
+    pub(crate) addr: SocketAddr,
+    /// Whether it has shown a certificate that is good, where one is asked for.
+    pub(crate) certified: bool,
+}
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
@@ -113,11 +117,15 @@ async fn admit(
     if !shared.origins.allow(headers) {
         return Err(Reason::OriginForbidden);
     }
+    if role != Role::Client && !remote.certified {
+        tracing::warn!(addr = %remote.addr.ip(), "a server without a certificate");
+        return Err(Reason::Unauthenticated);
+    }
     let shown = token::resume(headers).filter(|_| ours);
     let place = shared.room.enter(role);
     let place = place.or_else(|| shown.and_then(|_| shared.room.enter_as_successor(role)));
     let place = place.ok_or(Reason::Overloaded)?;
-    let ip = remote.0.ip();
+    let ip = remote.addr.ip();
     let counts = role == Role::Client;
     if counts && shown.is_none() && shared.addresses.is_full(Instant::now(), ip) {
         return Err(too_many(shared));
@@ -126,7 +134,7 @@ async fn admit(
     let credentials = Credentials::Upgrade(UpgradeRequest {
         uri,
         headers,
-        remote: remote.0,
+        remote: remote.addr,
         token: token.as_deref(),
     });
     let answer = shared

@@ -72,6 +72,31 @@ mod tests {
     }
 
     #[test]
+    fn a_hangup_is_no_reason_to_end() {
+        let (mut child, _) = start();
+        signal(&child, "-HUP");
+        signal(&child, "-TERM");
+        assert_eq!(child.wait().expect("its end").code(), Some(0));
+    }
+
+    #[test]
+    fn half_a_certificate_is_a_wrong_configuration() {
+        let mut half = command(&["--insecure"]);
+        half.env("BROKER_CLUSTER_SECRET", SECRET);
+        half.env("BROKER_TLS__CERT_FILE", "/nonexistent/cert.pem");
+        let (code, _, stderr) = output(half);
+        assert_eq!(code, 64, "{stderr}");
+        assert!(stderr.contains("tls.key_file"), "{stderr}");
+        let mut missing = command(&["--insecure"]);
+        missing.env("BROKER_CLUSTER_SECRET", SECRET);
+        missing.env("BROKER_TLS__CERT_FILE", "/nonexistent/cert.pem");
+        missing.env("BROKER_TLS__KEY_FILE", "/nonexistent/key.pem");
+        let (code, _, stderr) = output(missing);
+        assert_eq!(code, 64, "{stderr}");
+        assert!(stderr.contains("/nonexistent/cert.pem"), "{stderr}");
+    }
+
+    #[test]
     fn a_second_signal_ends_it_at_once() {
         let mut command = command(&[
             "--listen",

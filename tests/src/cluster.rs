@@ -52,7 +52,13 @@ impl Cluster {
     /// The coordinator, as clients are told: `ws://host:port`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("ws://{}", self.addr)
+        format!("{}://{}", self.setup.scheme, self.addr)
+    }
+
+    /// What the servers share.
+    #[must_use]
+    pub const fn secret(&self) -> &auth::ClusterSecret {
+        &self.setup.secret
     }
 
     /// The coordinator's address.

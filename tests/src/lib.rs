@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod double;
 pub mod member;
 pub mod metrics;
+pub mod pki;
 pub mod process;
 pub mod proxy;
 pub mod simulation;

@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
-use url::{Host, Url};
+use url::Host;
 
 use super::{STEP_TIMEOUT, clock, http, report::Report, upgrade::upgrade};
 
@@ -32,9 +32,10 @@ pub(super) struct Coordinator {
 
 /// Goes all the way; `None` when it ends before.
 pub(super) async fn examine(report: &mut Report, config: &Config) -> Option<Coordinator> {
-    let site = Site::of(&config.coordinator);
+    let site = Site::of(config);
     let addrs = resolve(report, &site).await?;
     let addr = connect(report, &addrs).await?;
+    tls(report, &site, addr).await?;
     let health = health(report, &site, addr).await;
     let mut socket = upgrade(report, config, &site, addr, &health).await?;
     let welcome = welcome(report, config, &mut socket).await?;
@@ -47,7 +48,7 @@ pub(super) async fn examine(report: &mut Report, config: &Config) -> Option<Coor
     })
 }
 
-pub(super) type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<tls::Stream>;
 
 /// The parts of the coordinator's URL.
 #[derive(Debug)]
@@ -55,13 +56,17 @@ pub(super) struct Site {
     host: Host<String>,
     port: u16,
     /// As HTTP names it.
-    authority: String,
+    pub(super) authority: String,
+    /// Whether it is to speak TLS, and whom to trust then.
+    secure: bool,
+    tls: tls::Connector,
     /// Before `/connect`, without a slash at its end.
     pub(super) base: String,
 }
 
 impl Site {
-    fn of(url: &Url) -> Self {
+    fn of(config: &Config) -> Self {
+        let url = &config.coordinator;
         let path = url.path().trim_end_matches('/');
         let base = path.strip_suffix("/connect").unwrap_or(path).to_owned();
         let host = url
@@ -76,8 +81,17 @@ impl Site {
             host,
             port,
             authority,
+            secure: url.scheme() == "wss",
+            tls: config.tls.clone(),
             base,
         }
+    }
+
+    /// A connection to it, at `addr`.
+    pub(super) async fn open(&self, addr: SocketAddr) -> io::Result<tls::Stream> {
+        let stream = TcpStream::connect(addr).await?;
+        let host = self.host.to_string();
+        self.tls.secure(&host, stream, self.secure).await
     }
 }
 
@@ -146,6 +160,31 @@ pub(super) fn refusal(error: &io::Error) -> String {
     }
 }
 
+/// Whether it is who it should be, where that can be told.
+async fn tls(report: &mut Report, site: &Site, addr: SocketAddr) -> Option<()> {
+    const STEP: &str = "tls";
+    if !site.secure {
+        return Some(());
+    }
+    let error = match timeout(STEP_TIMEOUT, site.open(addr)).await {
+        Ok(Ok(_)) => {
+            report.ok(STEP, format!("its certificate is good for {}", site.host));
+            return Some(());
+        }
+        Ok(Err(error)) => error,
+        Err(_) => io::Error::from(io::ErrorKind::TimedOut),
+    };
+    match tls::trouble(&error) {
+        Some(trouble) => report.bad(STEP, trouble.to_string(), trouble.advice()),
+        None => report.bad(
+            STEP,
+            format!("no agreement: {error}"),
+            "either it speaks no TLS (use ws://), or the file with the authority cannot be used",
+        ),
+    }
+    None
+}
+
 /// Whether it looks like a coordinator. Its pages may be kept from us, so nothing is decided here.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Health {
@@ -159,7 +198,7 @@ async fn health(report: &mut Report, site: &Site, addr: SocketAddr) -> Health {
     const STEP: &str = "http";
     let path = format!("{}/healthz", site.base);
     let before = SystemTime::now();
-    let answer = match http::get(addr, &site.authority, &path).await {
+    let answer = match http::get(site, addr, &path).await {
         Ok(answer) => answer,
         Err(error) => {
             let what = format!("no HTTP answer to GET {path}: {error:#}");
@@ -278,7 +317,7 @@ async fn servers(
         return Some(offered);
     }
     let path = format!("{}/readyz", site.base);
-    let ready = http::get(addr, &site.authority, &path).await;
+    let ready = http::get(site, addr, &path).await;
     let (what, advice) = match ready {
         Ok(ready) if ready.status == StatusCode::OK => (
             "it offers no server, though some are there",

@@ -11,9 +11,9 @@ use hyper::{
     header::{DATE, HOST, HeaderMap},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
-use super::STEP_TIMEOUT;
+use super::{STEP_TIMEOUT, coordinator::Site};
 
 /// What came back.
 #[derive(Debug)]
@@ -32,18 +32,18 @@ impl Answer {
     }
 }
 
-/// GETs `path` of whoever listens at `addr`, as a page of `host`.
-pub(super) async fn get(addr: SocketAddr, host: &str, path: &str) -> anyhow::Result<Answer> {
-    timeout(STEP_TIMEOUT, ask(addr, host, path))
+/// GETs `path` of the site, whoever that is at `addr`.
+pub(super) async fn get(site: &Site, addr: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+    timeout(STEP_TIMEOUT, ask(site, addr, path))
         .await
         .with_context(|| format!("no answer within {STEP_TIMEOUT:?}"))?
 }
 
-async fn ask(addr: SocketAddr, host: &str, path: &str) -> anyhow::Result<Answer> {
-    let stream = TcpStream::connect(addr).await?;
+async fn ask(site: &Site, addr: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+    let stream = site.open(addr).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path)
-        .header(HOST, host)
+        .header(HOST, &site.authority)
         .body(Empty::<Bytes>::new())?;
     let exchange = async {
         let response = sender.send_request(request).await?;

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use client::Config;
 use hyper::StatusCode;
 use proto::SUBPROTOCOL;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::{
     client_async,
     tungstenite::{
@@ -34,7 +34,7 @@ pub(super) async fn upgrade(
         report.bad(STEP, "the URL is none", "use ws://host:port");
         return None;
     };
-    match open(addr, request.clone()).await {
+    match open(site, addr, request.clone()).await {
         Ok(socket) => {
             report.ok(STEP, format!("open, with {SUBPROTOCOL}"));
             return Some(socket);
@@ -48,7 +48,7 @@ pub(super) async fn upgrade(
     }
     // Perhaps it opens without a word of ours.
     request.headers_mut().remove(header::SEC_WEBSOCKET_PROTOCOL);
-    match open(addr, request).await {
+    match open(site, addr, request).await {
         Ok(socket) if *health == Health::Coordinator => {
             report.bad(
                 STEP,
@@ -83,9 +83,9 @@ enum Failure {
     Handshake(tungstenite::Error),
 }
 
-async fn open(addr: SocketAddr, request: Request<()>) -> Result<Socket, Failure> {
+async fn open(site: &Site, addr: SocketAddr, request: Request<()>) -> Result<Socket, Failure> {
     let opened = async {
-        let stream = TcpStream::connect(addr).await.map_err(Failure::Tcp)?;
+        let stream = site.open(addr).await.map_err(Failure::Tcp)?;
         let opened = client_async(request, stream).await;
         opened.map(|(socket, _)| socket).map_err(Failure::Handshake)
     };

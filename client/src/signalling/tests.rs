@@ -7,7 +7,7 @@
 use super::*;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
 use tokio_tungstenite::{
@@ -43,6 +43,7 @@ impl Scene {
         let addr = listener.local_addr().expect("bound");
         let config = Config {
             coordinator: format!("ws://{addr}").parse().expect("a URL"),
+            tls: Connector::default(),
             region: None,
             timeouts,
         };
@@ -227,6 +228,7 @@ async fn nobody_there_is_said_at_once() {
     drop(listener);
     let config = Config {
         coordinator: format!("ws://{addr}").parse().expect("a URL"),
+        tls: Connector::default(),
         region: None,
         timeouts: Timeouts::default(),
     };
@@ -311,6 +313,7 @@ fn region_is_in_the_url() {
     let request = |coordinator: &str, region: Option<&str>, manner| {
         let config = Config {
             coordinator: coordinator.parse().expect("a URL"),
+            tls: Connector::default(),
             region: region.map(str::to_owned),
             timeouts: Timeouts::default(),
         };
@@ -339,6 +342,7 @@ fn urls_of_coordinators() {
         let coordinator = url.parse().expect("a URL");
         let config = Config {
             coordinator,
+            tls: Connector::default(),
             region: None,
             timeouts: Timeouts::default(),
         };
@@ -353,5 +357,5 @@ fn urls_of_coordinators() {
     );
     assert_eq!(path("ws://localhost/connect"), Ok("/connect".into()));
     assert!(path("http://localhost").is_err());
-    assert!(path("wss://localhost").is_err());
+    assert_eq!(path("wss://localhost"), Ok("/connect".into()));
 }

@@ -283,11 +283,11 @@ fn a_region_is_a_plain_name() {
 }
 
 #[test]
-fn only_plain_websocket_urls() {
+fn only_websocket_urls() {
     for (url, good_url) in [
         ("ws://host", true),
         ("ws://host:1/path", true),
-        ("wss://host", false),
+        ("wss://host", true),
         ("http://host", false),
         ("host:9090", false),
         ("/path", false),
@@ -298,5 +298,20 @@ fn only_plain_websocket_urls() {
         };
         let config = load_with(&args, "", &[CLUSTER]).config;
         assert_eq!(config.is_ok(), good_url, "{url}");
+    }
+}
+
+#[test]
+fn a_certificate_comes_with_its_key_and_both_can_be_read() {
+    for (settings, says) in [
+        ("tls.cert_file = \"/nonexistent/cert.pem\"", "tls.key_file"),
+        (
+            "tls.ca_file = \"/nonexistent/ca.pem\"",
+            "/nonexistent/ca.pem",
+        ),
+    ] {
+        let problems = load_with(&good(), settings, &[CLUSTER]).config;
+        let problems = problems.expect_err("nothing there").to_string();
+        assert!(problems.contains(says), "{problems}");
     }
 }

@@ -97,6 +97,15 @@ impl NoResume {
     }
 }
 
+/// What came of reading the certificate again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Reload {
+    /// There is another one.
+    Changed,
+    /// It cannot be used.
+    Failed,
+}
+
 /// How an HTTP request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(crate) enum Request {
@@ -104,6 +113,8 @@ pub(crate) enum Request {
     Served,
     /// It took too long.
     TimedOut,
+    /// There was no agreement on TLS.
+    TlsFailed,
     /// It was no HTTP.
     Malformed,
     /// The connection ended first.
@@ -120,6 +131,9 @@ pub(super) struct ByEnd {
     pub(super) role: Role,
     pub(super) reason: End,
 }
+
+/// One label, `result`.
+pub(super) type ByResult<Result> = [(&'static str, Result); 1];
 
 /// One label, `reason`.
 pub(super) type By<Reason> = [(&'static str, Reason); 1];

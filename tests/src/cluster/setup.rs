@@ -15,6 +15,8 @@ use crate::PATIENCE;
 /// What the servers of a cluster are told. Start from [`Setup::default`].
 #[derive(Clone)]
 pub struct Setup {
+    /// How the coordinator is dialed: `ws`, or `wss` where it is given a certificate.
+    pub scheme: &'static str,
     /// Who may be a client, at both kinds of servers.
     pub clients: Arc<dyn Authenticator>,
     /// What the servers share.
@@ -29,6 +31,7 @@ impl Default for Setup {
     /// Everybody is let in; redials are quick.
     fn default() -> Self {
         Self {
+            scheme: "ws",
             clients: Arc::new(AllowAll),
             secret: ClusterSecret::generate(),
             coordinator: Arc::new(|_| {}),
