@@ -74,6 +74,18 @@ fn uplink_tokens_end() {
 }
 
 #[test]
+fn a_coordinator_an_hour_ahead_refuses_a_server_and_one_an_hour_behind_takes_it() {
+    let secret = cluster_secret();
+    let then = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let token = secret.uplink_token(Role::Server, then);
+    let hour = Duration::from_secs(3_600);
+    let ahead = secret.verify_uplink_token(&token, Role::Server, then + hour);
+    assert_eq!(ahead, Err(Refusal::Invalid));
+    let behind = secret.verify_uplink_token(&token, Role::Server, then - hour);
+    assert_eq!(behind, Ok(()));
+}
+
+#[test]
 fn uplink_tokens_are_for_one_role_and_one_cluster() {
     let secret = cluster_secret();
     let now = SystemTime::now();
