@@ -159,6 +159,8 @@ impl Server {
     /// Takes the addresses.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         pages::check(&config.pages)?;
+        let store = Store::new(config.revocations_file.clone());
+        let core = core(&config, &store)?;
         let tls = config
             .tls
             .map(tls::Acceptor::load)
@@ -185,20 +187,6 @@ impl Server {
             }
             None => None,
         };
-        let store = Store::new(config.revocations_file);
-        let mut core = Coordinator::new(coordinator_core::Config {
-            instance: config.instance,
-            started: since_epoch(),
-            seed: rand::random(),
-            selector: config.selector,
-            topology: config.topology,
-            stale_after: config.timeouts.stale,
-            limits: config.limits.core.clone(),
-        });
-        let known = store.load()?;
-        for entry in known {
-            hub::revoke(&mut core, entry);
-        }
         let tokens = Tokens {
             secret: config.cluster_secret.clone(),
             lifetime: config.resume_lifetime,
@@ -323,6 +311,23 @@ impl Server {
         late.cancel();
         around.wait().await;
     }
+}
+
+/// The state machine, which knows who is not to be let in.
+fn core(config: &Config, revoked: &Store) -> Result<Coordinator, StoreError> {
+    let mut core = Coordinator::new(coordinator_core::Config {
+        instance: config.instance,
+        started: since_epoch(),
+        seed: rand::random(),
+        selector: config.selector,
+        topology: config.topology,
+        stale_after: config.timeouts.stale,
+        limits: config.limits.core.clone(),
+    });
+    for entry in revoked.load()? {
+        hub::revoke(&mut core, entry);
+    }
+    Ok(core)
 }
 
 async fn listen(addr: SocketAddr) -> Result<(SocketAddr, TcpListener), BindError> {

@@ -20,6 +20,7 @@ mod refusals;
 mod relay;
 #[cfg(test)]
 mod resume;
+#[cfg(test)]
 mod revocations;
 #[cfg(test)]
 mod servers;

@@ -51,12 +51,12 @@ async fn shut_out(mut socket: Socket) {
 #[tokio::test]
 async fn a_subject_is_closed_and_not_let_in_and_the_servers_are_told() {
     let running = Running::with(named).await;
+    let (mut server, _) = running.server().await;
+    server.receive::<ServersMessage>().await;
     let mut ann = come(&running, "ann").await;
     ann.receive::<WelcomeMessage>().await;
     let mut ben = come(&running, "ben").await;
     ben.receive::<WelcomeMessage>().await;
-    let (mut server, _) = running.server().await;
-    server.receive::<ServersMessage>().await;
 
     revoke(&running, r#"{"subject": "ann", "for_s": 60}"#).await;
     shut_out(ann).await;
@@ -177,15 +177,15 @@ async fn a_session_ends_with_its_token() {
         config.timeouts.expiry_min = Duration::from_millis(50);
     })
     .await;
-    let (mut client, _) = running.client().await;
     let (mut server, _) = running.server().await;
+    server.receive::<ServersMessage>().await;
+    let (mut client, _) = running.client().await;
     let error = client.receive::<ErrorMessage>().await;
     assert_eq!(error.code, u32::from(Reason::TokenExpired.number()));
     assert!(error.retryable);
     let code = u16::from(client.closed().await.code);
     assert_eq!(code, Reason::TokenExpired.close_code());
     // A server's token is for one dial, and its session for ever.
-    server.receive::<ServersMessage>().await;
     running.metric("coordinator_servers 1\n").await;
     running.stop().await;
 }
