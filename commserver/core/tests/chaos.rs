@@ -119,6 +119,20 @@ fn renamed(alias: u64) -> Bytes {
     })
 }
 
+fn revoked(alias: u64, for_s: u64) -> Bytes {
+    encoded(&RevokedMessage {
+        r#type: MessageType::Revoked.into(),
+        entries: vec![Target::Alias(alias).to_entry(for_s)],
+    })
+}
+
+fn gone(alias: u64) -> Bytes {
+    encoded(&PeerGoneMessage {
+        r#type: MessageType::PeerGone.into(),
+        alias,
+    })
+}
+
 fn packet() -> impl Strategy<Value = Bytes> {
     prop_oneof![
         4 => (role(), any::<bool>(), 0..5_u64).prop_map(|(role, ours, i)| auth(role, ours, i)),
@@ -268,14 +282,8 @@ impl World {
                 version,
                 entries: listed.into_iter().map(entry).collect(),
             })),
-            Op::Revoked(alias, for_s) => signal(encoded(&RevokedMessage {
-                r#type: MessageType::Revoked.into(),
-                entries: vec![Target::Alias(alias).to_entry(for_s)],
-            })),
-            Op::Gone(alias) => signal(encoded(&PeerGoneMessage {
-                r#type: MessageType::PeerGone.into(),
-                alias,
-            })),
+            Op::Revoked(alias, for_s) => signal(revoked(alias, for_s)),
+            Op::Gone(alias) => signal(gone(alias)),
             Op::Connect(from_alias, role) => signal(encoded(&ConnectMessage {
                 r#type: MessageType::Connect.into(),
                 from_alias,

@@ -57,7 +57,7 @@ fn a_client_is_told_before_its_credentials_end_and_closed_when_it_has_no_new_one
     let mut server = Server::welcomed();
     let peer = client(&mut server, 1, 600 * SECOND);
     server.pass(539 * SECOND);
-    assert_eq!(refreshes(&mut server, peer), [] as [u32; 0]);
+    assert!(refreshes(&mut server, peer).is_empty());
     server.pass(SECOND);
     assert_eq!(refreshes(&mut server, peer), [60_000]);
     server.pass(59 * SECOND);
@@ -78,7 +78,7 @@ fn one_who_is_asked_late_has_the_time_to_answer() {
         let mut server = Server::welcomed();
         let peer = client(&mut server, 1, lasts * SECOND);
         server.pass(asked_after * SECOND - Duration::from_millis(1));
-        assert_eq!(refreshes(&mut server, peer), [] as [u32; 0], "{lasts}");
+        assert!(refreshes(&mut server, peer).is_empty(), "{lasts}");
         server.pass(Duration::from_millis(1));
         assert_eq!(refreshes(&mut server, peer), [within_ms], "{lasts}");
         let within = Duration::from_millis(within_ms.into());
@@ -238,7 +238,7 @@ fn a_2019_client_is_not_asked_and_closed_at_the_end() {
     let identity = ann(&server, 60 * SECOND);
     judged(&mut server, peer, Ok(identity));
     server.pass(59 * SECOND);
-    assert_eq!(refreshes(&mut server, peer), [] as [u32; 0]);
+    assert!(refreshes(&mut server, peer).is_empty());
     assert_eq!(server.closed(peer), None);
     server.pass(SECOND);
     assert_eq!(server.closed(peer), Some(Reason::TokenExpired));

@@ -164,7 +164,7 @@ fn truncated_and_forged_checks_are_counted_for_what_they_are() {
 #[test]
 fn checks_of_strangers_are_looked_at_so_often_and_no_more() {
     let mut town = Town::new();
-    let budget = crate::budget::Config {
+    let budget = budget::Config {
         packets_per_s: 100,
         bytes_per_s: 0,
         burst: Duration::from_millis(100),
