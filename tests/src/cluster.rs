@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 pub struct Cluster {
     setup: Setup,
     addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
     coordinator: Option<Running>,
     commservers: Vec<Option<Commserver>>,
 }
@@ -65,6 +66,16 @@ impl Cluster {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where the coordinator's admin API is.
+    ///
+    /// # Panics
+    /// When the coordinator is not the cluster's own.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "the test has started it itself")]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr.expect("a coordinator of the cluster's own")
     }
 
     /// A commserver, by the order in which they were started.
@@ -183,8 +194,9 @@ impl Cluster {
     /// When it does not come up.
     pub async fn start_coordinator(&mut self) -> Result<()> {
         ensure!(self.coordinator.is_none(), "it is still running");
-        let (_, coordinator) = self.setup.start_coordinator(Some(self.addr)).await?;
-        self.coordinator = Some(coordinator);
+        let started = self.setup.start_coordinator(Some(self.addr)).await?;
+        self.admin_addr = started.admin_addr;
+        self.coordinator = Some(started.running);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //!
 //! The tests themselves are in `tests/tests`, one binary for each subject.
 
+pub mod admin;
 pub mod cluster;
 pub mod double;
 pub mod member;

@@ -146,6 +146,7 @@ fn checkers_see_lies() {
     catches(Sabotage::LieAboutIdentity, true, Check::Truth, &[]);
     catches(Sabotage::LieAboutRole, true, Check::Truth, &[]);
     catches(Sabotage::BelieveEverybody, true, Check::Authentication, &[]);
+    catches(Sabotage::ForgetGrants, true, Check::Grants, &[]);
 }
 
 #[test]

@@ -78,8 +78,8 @@ impl Setup {
     /// # Errors
     /// When one does not come up.
     pub async fn start(self, commservers: usize) -> Result<Cluster> {
-        let (addr, coordinator) = self.start_coordinator(None).await?;
-        self.start_servers(commservers, addr, Some(coordinator))
+        let started = self.start_coordinator(None).await?;
+        self.start_servers(commservers, started.addr, Some(started))
             .await
     }
 
@@ -95,12 +95,13 @@ impl Setup {
         self,
         count: usize,
         addr: SocketAddr,
-        coordinator: Option<Running>,
+        own: Option<Started>,
     ) -> Result<Cluster> {
         let mut cluster = Cluster {
             setup: self,
             addr,
-            coordinator,
+            admin_addr: own.as_ref().and_then(|own| own.admin_addr),
+            coordinator: own.map(|own| own.running),
             commservers: Vec::new(),
         };
         for _ in 0..count {
@@ -110,18 +111,19 @@ impl Setup {
         Ok(cluster)
     }
 
-    pub(super) async fn start_coordinator(
-        &self,
-        addr: Option<SocketAddr>,
-    ) -> Result<(SocketAddr, Running)> {
+    pub(super) async fn start_coordinator(&self, addr: Option<SocketAddr>) -> Result<Started> {
         let mut config = coordinator::Config::new(Arc::clone(&self.clients), self.secret.clone());
         // Sooner at the wanted server than by chance.
         config.selector = coordinator::Selector::RoundRobin;
+        config.admin_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         (self.coordinator)(&mut config);
         config.listen = addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let server = coordinator::Server::bind(config).await?;
-        let addr = server.addr();
-        Ok((addr, Running::start(|stop| server.run(stop))))
+        Ok(Started {
+            addr: server.addr(),
+            admin_addr: server.admin_addr(),
+            running: Running::start(|stop| server.run(stop)),
+        })
     }
 
     pub(super) async fn start_commserver(
@@ -161,4 +163,11 @@ impl Setup {
             running,
         })
     }
+}
+
+/// A coordinator that runs.
+pub(super) struct Started {
+    pub(super) addr: SocketAddr,
+    pub(super) admin_addr: Option<SocketAddr>,
+    pub(super) running: Running,
 }

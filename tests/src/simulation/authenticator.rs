@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use commserver_core::{Identity, Input, Pair, PeerId};
-use proto::Role;
+use proto::{Role, filter::Grants};
 
 use super::{
     credentials::{self, Fingerprints, Side as Prover},
@@ -53,8 +53,8 @@ impl World {
             return;
         };
         let result = credentials::judge(role, &body, pair, prints);
-        let identity = result.as_ref().ok().map(|found| found.identity.clone());
-        let result = if self.strikes(Sabotage::BelieveEverybody, 100) {
+        let found = result.as_ref().ok().cloned();
+        let mut result = if self.strikes(Sabotage::BelieveEverybody, 100) {
             result.or_else(|_| Ok(Identity::everything(Bytes::new())))
         } else {
             result
@@ -62,7 +62,12 @@ impl World {
         if let Some(remote) = self.net.engines[engine.0].remote {
             // Whoever is no server is no client either when it is let in as a server.
             self.checkers
-                .judged(remote, identity.filter(|_| role == Role::Client));
+                .judged(remote, found.filter(|_| role == Role::Client));
+        }
+        if let Ok(found) = &mut result
+            && self.strikes(Sabotage::ForgetGrants, 100)
+        {
+            found.grants = Grants::ALL;
         }
         let proof = match role {
             Role::Client => Bytes::new(),

@@ -47,6 +47,8 @@ pub enum Check {
     Hops,
     /// Who is not let in neither sends nor receives.
     Authentication,
+    /// Nobody receives, and nobody's publications are received, beyond what the credentials allow.
+    Grants,
     /// Alias, identity, role, topic and body are the publisher's.
     Truth,
     /// After everything is healed, every pair of servers that is to be linked has one link, and no

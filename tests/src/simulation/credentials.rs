@@ -6,9 +6,15 @@ use std::hash::{DefaultHasher, Hasher as _};
 use bytes::Bytes;
 use commserver_core::{Identity, Pair};
 use coordinator_core::{Alias, Resume};
-use proto::{Reason, Role};
+use proto::{
+    Reason, Role,
+    filter::{Filters, Grants},
+};
 
-use super::node::{Life, Node};
+use super::{
+    node::{Life, Node},
+    workload,
+};
 
 /// What a certificate's fingerprint is here.
 pub(super) type Fingerprint = u64;
@@ -35,6 +41,11 @@ pub(super) fn fingerprint(life: Life) -> Fingerprint {
 /// What a member sends in AUTH.
 pub(super) fn token(member: usize) -> Bytes {
     format!("{GOOD}client{member}").into()
+}
+
+/// The same, of a member that may publish to one topic, and subscribe to another.
+pub(super) fn narrow_token(member: usize) -> Bytes {
+    format!("{NARROW}client{member}").into()
 }
 
 /// A token that is none.
@@ -75,9 +86,18 @@ pub(super) fn judge(
 ) -> Result<Identity, Reason> {
     match role {
         Role::Client => {
-            let name = body.strip_prefix(GOOD.as_bytes());
+            let narrow = body.strip_prefix(NARROW.as_bytes());
+            let name = narrow.or_else(|| body.strip_prefix(GOOD.as_bytes()));
             let name = name.ok_or(Reason::Unauthenticated)?;
-            Ok(Identity::everything(body.slice_ref(name)))
+            let mut found = Identity::everything(body.slice_ref(name));
+            if narrow.is_some() {
+                let only = |topic| Filters::parse([&*workload::topic(topic)]);
+                found.grants = Grants {
+                    publish: only(0).unwrap_or_else(|_| Filters::none()),
+                    subscribe: only(1).unwrap_or_else(|_| Filters::none()),
+                };
+            }
+            Ok(found)
         }
         _ if *body == proof(Side::Dialer, pair, fingerprints) => {
             Ok(Identity::everything(Bytes::new()))
@@ -93,4 +113,5 @@ fn hash(what: &impl std::hash::Hash) -> u64 {
 }
 
 const GOOD: &str = "good:";
+const NARROW: &str = "narrow:";
 const SECRET: &str = "the cluster's secret";

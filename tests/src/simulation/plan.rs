@@ -112,10 +112,12 @@ pub(super) enum Mischief {
     Flooder,
     /// Sprays signals at everybody through the coordinator.
     Sprayer,
+    /// Is let in to publish to one topic and to hear another, and tries all.
+    Trespasser,
 }
 
 impl Mischief {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Unauthenticated,
         Self::WrongCredentials,
         Self::FalseServer,
@@ -125,6 +127,7 @@ impl Mischief {
         Self::Mute,
         Self::Flooder,
         Self::Sprayer,
+        Self::Trespasser,
     ];
 }
 

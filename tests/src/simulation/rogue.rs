@@ -201,6 +201,7 @@ impl Rogue {
             Mischief::FalseServer => (Role::CommunicationServer, Bytes::from(self.dice.bytes(32))),
             Mischief::Mute => return,
             Mischief::Elder => return self.introduce_as_2019(),
+            Mischief::Trespasser => (Role::Client, credentials::narrow_token(self.member)),
             Mischief::Liar | Mischief::Garbage | Mischief::Flooder | Mischief::Sprayer => {
                 (Role::Client, credentials::token(self.member))
             }

@@ -39,6 +39,8 @@ pub enum Sabotage {
     LieAboutRole,
     /// A broker lets everybody publish and subscribe, whatever the verdict on them.
     BelieveEverybody,
+    /// A broker lets everybody who is let in publish and subscribe to everything.
+    ForgetGrants,
     /// A server never dials another one.
     NeverDial,
     /// A server keeps the links that it was told to close.

@@ -85,6 +85,8 @@ impl Checkers {
         };
         let late = now.saturating_sub(self.travel_max);
         let subscribed = attachment.subscriptions.may_receive(late, topic, lane);
+        let granted = attachment.grants();
+        let granted = granted.is_some_and(|grants| grants.subscribe.matches(topic));
         let Some(publication) = self.publications.get_mut(&id) else {
             return;
         };
@@ -107,6 +109,9 @@ impl Checkers {
                 "client{member} got {id} on {:?} without a subscription",
                 packet.topic
             )
+        });
+        self.require(granted, Check::Grants, || {
+            format!("client{member} got {id}, and may not hear its topic")
         });
         self.require(topical || packet.topic.is_empty(), Check::Truth, || {
             format!("client{member} of 2019 got {id} with its topic")
@@ -143,7 +148,7 @@ impl Checkers {
         let Some(publisher) = self.attachments.get(&publication.engine) else {
             return;
         };
-        let Verdict::LetIn(identity) = &publisher.verdict else {
+        let Verdict::LetIn(found) = &publisher.verdict else {
             let member = publication.member;
             let text = format!("{id} was passed on, but client{member} was not let in");
             return self.fail(Check::Authentication, text);
@@ -153,14 +158,20 @@ impl Checkers {
             alias: publisher.alias,
             topic: Some(&publication.topic),
             lane: publication.lane,
-            identity: publication.with_identity.then_some((&identity[..], role)),
+            identity: publication
+                .with_identity
+                .then_some((&found.identity[..], role)),
         };
+        let granted = found.grants.publish.matches(&publication.topic);
         let holds = seen.alias == truth.alias
             && (seen.topic.is_none() || seen.topic == truth.topic)
             && seen.lane == truth.lane
             && seen.identity == truth.identity;
         let text = format!("{id} is {truth:?}, and was passed on as {seen:?}");
         self.require(holds, Check::Truth, || text);
+        self.require(granted, Check::Grants, || {
+            format!("{id} was passed on, and may not have been published")
+        });
     }
 
     /// The application of a member is told of a message.

@@ -1,7 +1,8 @@
 //! A member on a server, by one peer: who it really is, whether it was let in, what it asked for.
 
 use bytes::Bytes;
-use proto::{AuthMessage, Capability, Lane, Message as _, MessageType, peek};
+use commserver_core::Identity;
+use proto::{AuthMessage, Capability, Lane, Message as _, MessageType, filter::Grants, peek};
 
 use super::{Check, Checkers, subscriptions::Subscriptions};
 use crate::simulation::{clock::At, node::EngineKey};
@@ -23,16 +24,24 @@ pub(super) struct Attachment {
 }
 
 /// What the authenticator said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Verdict {
     Pending,
-    LetIn(Bytes),
+    LetIn(Box<Identity>),
     Refused,
 }
 
 impl Attachment {
     pub(super) const fn is_let_in(&self) -> bool {
         matches!(self.verdict, Verdict::LetIn(_))
+    }
+
+    /// What it may do, once it is let in.
+    pub(super) fn grants(&self) -> Option<&Grants> {
+        match &self.verdict {
+            Verdict::LetIn(found) => Some(&found.grants),
+            _ => None,
+        }
     }
 }
 
@@ -64,9 +73,10 @@ impl Checkers {
     }
 
     /// The authenticator has spoken about whoever is behind this engine of a member.
-    pub(crate) fn judged(&mut self, engine: EngineKey, identity: Option<Bytes>) {
+    pub(crate) fn judged(&mut self, engine: EngineKey, found: Option<Identity>) {
         if let Some(attachment) = self.attachments.get_mut(&engine) {
-            attachment.verdict = identity.map_or(Verdict::Refused, Verdict::LetIn);
+            let found = found.map(Box::new);
+            attachment.verdict = found.map_or(Verdict::Refused, Verdict::LetIn);
         }
     }
 
