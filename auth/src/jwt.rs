@@ -5,6 +5,7 @@
 
 pub mod claims;
 pub mod keys;
+pub mod published;
 pub mod signing;
 
 use std::{
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use self::{
     claims::{Claims, Seconds},
     keys::{Algorithm, Key, KeySet},
+    published::Published,
 };
 use crate::{Authenticated, Authenticator, Credentials, Grants, Limits, Refusal, Role};
 
@@ -30,6 +32,7 @@ use crate::{Authenticated, Authenticator, Credentials, Grants, Limits, Refusal, 
 #[derive(Debug, Clone)]
 pub struct Jwt {
     keys: KeySet,
+    published: Vec<Arc<Published>>,
     rules: Rules,
 }
 
@@ -100,7 +103,18 @@ impl Jwt {
     /// With these keys.
     #[must_use]
     pub const fn new(keys: KeySet, rules: Rules) -> Self {
-        Self { keys, rules }
+        Self {
+            keys,
+            published: Vec::new(),
+            rules,
+        }
+    }
+
+    /// And with those that an issuer publishes, and changes.
+    #[must_use]
+    pub fn with_published(mut self, published: Published) -> Self {
+        self.published.push(Arc::new(published));
+        self
     }
 
     /// What `token` says at `now`, or why it is not good.
@@ -108,6 +122,27 @@ impl Jwt {
         let header = Header::of(token)?;
         let claims = header.check(token, &self.keys)?;
         self.rules.judge(&claims, now)
+    }
+
+    /// The same by published keys too, which may have to be read first.
+    pub async fn examine(&self, token: &str, now: SystemTime) -> Result<Verified, Problem> {
+        let header = Header::of(token)?;
+        let mut checked = header.check(token, &self.keys);
+        let mut unread = false;
+        for published in &self.published {
+            match &checked {
+                Err(problem) if problem.is_of_keys() => {
+                    unread |= matches!(problem, Problem::NoKeys);
+                    checked = published.check(&header, token).await;
+                }
+                _ => break,
+            }
+        }
+        match checked {
+            // One of the sets that could not be read may have the key.
+            Err(problem) if problem.is_of_keys() && unread => Err(Problem::NoKeys),
+            checked => self.rules.judge(&checked?, now),
+        }
     }
 }
 
@@ -119,7 +154,8 @@ impl Authenticator for Jwt {
         credentials: Credentials<'_>,
     ) -> Result<Authenticated, Refusal> {
         let token = shown(&credentials);
-        let verified = self.verify(token, SystemTime::now()).map_err(|problem| {
+        let verified = self.examine(token, SystemTime::now()).await;
+        let verified = verified.map_err(|problem| {
             tracing::debug!(%problem, "a token is refused");
             problem.refusal()
         })?;
@@ -304,6 +340,8 @@ pub enum Problem {
     NoKeyFor(Algorithm),
     /// It names a key that is not known.
     UnknownKey,
+    /// The keys that it may be signed with cannot be read just now.
+    NoKeys,
     /// Signed by somebody else, or changed since.
     Signature,
     /// A claim is of another kind than it must be.
@@ -341,13 +379,17 @@ impl Problem {
     pub const fn refusal(&self) -> Refusal {
         match self {
             Self::Missing => Refusal::Missing,
+            Self::NoKeys => Refusal::Unavailable,
             _ => Refusal::Invalid,
         }
     }
 
     /// Whether another set of keys may know better.
     pub const fn is_of_keys(&self) -> bool {
-        matches!(self, Self::NoKeyFor(_) | Self::UnknownKey | Self::Signature)
+        matches!(
+            self,
+            Self::NoKeyFor(_) | Self::UnknownKey | Self::Signature | Self::NoKeys
+        )
     }
 }
 
@@ -367,6 +409,7 @@ impl fmt::Display for Problem {
             Self::NoKeyFor(algorithm) => {
                 write!(f, "it is signed with {algorithm}, and no key is for that")
             }
+            Self::NoKeys => f.write_str("the keys cannot be read just now"),
             Self::UnknownKey => f.write_str("it names a key (kid) that is not known"),
             Self::Signature => f.write_str("the signature is not by this key, or it was changed"),
             Self::Claims(error) => write!(f, "a claim is not what it must be: {error}"),
@@ -410,4 +453,4 @@ pub const NAME_BYTES_MAX: usize = 256;
 pub const LEEWAY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

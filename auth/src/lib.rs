@@ -17,10 +17,15 @@
 
 pub mod allow_all;
 pub mod by_role;
+pub mod call_out;
 pub mod chain;
 pub mod cluster;
+#[cfg(test)]
+mod double;
 pub mod jwt;
+pub mod metrics;
 pub mod registered;
+pub mod remote;
 pub mod secret;
 pub mod shared_secret;
 #[cfg(test)]
@@ -33,6 +38,7 @@ use bytes::Bytes;
 
 pub use allow_all::AllowAll;
 pub use by_role::ByRole;
+pub use call_out::CallOut;
 pub use chain::Chain;
 pub use cluster::{Cluster, ClusterSecret, Side};
 pub use jwt::Jwt;

@@ -36,6 +36,8 @@ pub struct Config {
     pub clients: Arc<dyn Authenticator>,
     /// Who may join as a server, beside those that know the cluster secret.
     pub servers: Option<Arc<dyn Authenticator>>,
+    /// What those authenticators count that ask others.
+    pub auth_metrics: auth::metrics::Metrics,
     /// How servers and coordinators that speak only the 2019 protocol are met.
     pub compat: Compat,
     /// How it goes away.
@@ -72,6 +74,7 @@ impl Config {
             cluster_secret,
             clients,
             servers: None,
+            auth_metrics: auth::metrics::Metrics::default(),
             compat: Compat::default(),
             drain: Drain::default(),
             limits: Limits::default(),

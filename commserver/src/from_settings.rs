@@ -73,6 +73,7 @@ fn take_all(
     // Stand-ins are never run: where they stand, there is a problem.
     let config = Config {
         servers: doors.servers,
+        auth_metrics: doors.metrics,
         hub,
         region: region.map(|region| region.0),
         rtc_listen,

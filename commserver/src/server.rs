@@ -146,6 +146,8 @@ impl Server {
 
         let uplink_stats = Arc::new(uplink::Stats::default());
         let mut registry = Registry::default();
+        let asking = registry.sub_registry_with_prefix("broker");
+        config.auth_metrics.register(asking);
         registry.register_collector(Box::new(Collected {
             snapshots: snapshots.clone(),
             shard: bound.stats,

@@ -33,6 +33,8 @@ pub struct Config {
     pub cluster_secret: ClusterSecret,
     /// Who else may.
     pub servers: Option<Arc<dyn Authenticator>>,
+    /// What those authenticators count that ask others.
+    pub auth_metrics: auth::metrics::Metrics,
     /// How clients are kept that may register and log in, if any may.
     pub accounts: Option<Accounts>,
     /// Takes the cluster secret itself, in clear, from servers that speak only the 2019 protocol.
@@ -71,6 +73,7 @@ impl Config {
             clients,
             cluster_secret,
             servers: None,
+            auth_metrics: auth::metrics::Metrics::default(),
             accounts: None,
             raw_cluster_secret: false,
             resume_lifetime: RESUME_LIFETIME,

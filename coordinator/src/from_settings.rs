@@ -75,6 +75,7 @@ pub(crate) fn load(
         admin_listen,
         admin_secret,
         servers: doors.servers,
+        auth_metrics: doors.metrics,
         accounts,
         instance: instance(&mut settings),
         selector: settings.take_choice("selector", defaults.selector, &Selector::ALL),

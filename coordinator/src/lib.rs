@@ -161,47 +161,32 @@ impl Server {
         pages::check(&config.pages)?;
         let store = Store::new(config.revocations_file.clone());
         let core = core(&config, &store)?;
-        let tls = config
-            .tls
-            .map(tls::Acceptor::load)
-            .transpose()?
-            .map(Arc::new);
+        let authenticator = authenticator(&config);
+        let tls = config.tls.map(tls::Acceptor::load).transpose()?;
         let (addr, socket) = listen(config.listen).await?;
-        let admin = match config.admin_listen {
-            Some(addr) if config.admin_secret.is_none() && !addr.ip().is_loopback() => {
-                return Err(BindError::AdminWithoutSecret { addr });
-            }
-            Some(addr) => Some(listen(addr).await?),
-            None => None,
-        };
+        let admin = listen_admin(config.admin_listen, config.admin_secret.is_some()).await?;
 
         let (stats_sender, stats) = watch::channel(Stats::default());
         let mut registry = Registry::default();
         let addresses = Addresses::new(config.limits.addresses.clone());
         let metrics = Metrics::register(&mut registry, stats.clone(), Arc::clone(&addresses));
+        let asking = registry.sub_registry_with_prefix("coordinator");
+        config.auth_metrics.register(asking);
         let tasks = TaskTracker::new();
-        let accounts = match config.accounts {
-            Some(accounts) => {
-                let secret = config.cluster_secret.clone();
-                Some(open_accounts(accounts, secret, &mut registry, &tasks)?)
-            }
-            None => None,
-        };
+        let accounts = config.accounts.map(|accounts| {
+            let secret = config.cluster_secret.clone();
+            open_accounts(accounts, secret, &mut registry, &tasks)
+        });
         let tokens = Tokens {
             secret: config.cluster_secret.clone(),
             lifetime: config.resume_lifetime,
         };
         let (hub, commands) = Hub::new(core, tokens, stats_sender, metrics.clone());
-        let servers =
-            Cluster::new(config.cluster_secret.clone()).allow_raw_secret(config.raw_cluster_secret);
         let shared = Shared {
-            authenticator: Arc::new(ByRole {
-                clients: config.clients,
-                servers: Chain::or_else(Arc::new(servers), config.servers),
-            }),
+            authenticator,
             cluster_secret: config.cluster_secret,
             admin_secret: config.admin_secret,
-            accounts,
+            accounts: accounts.transpose()?,
             room: Room::new(&config.limits),
             addresses,
             proxies: config.proxies,
@@ -223,7 +208,7 @@ impl Server {
             socket,
             admin,
             hub,
-            tls,
+            tls: tls.map(Arc::new),
             tls_reload_interval: config.tls_reload_interval,
             reloader: Reloader::default(),
             shared: Arc::new(shared),
@@ -335,6 +320,29 @@ async fn listen(addr: SocketAddr) -> Result<(SocketAddr, TcpListener), BindError
     let socket = TcpListener::bind(addr).await.map_err(unavailable)?;
     let addr = socket.local_addr().map_err(unavailable)?;
     Ok((addr, socket))
+}
+
+async fn listen_admin(
+    addr: Option<SocketAddr>,
+    has_secret: bool,
+) -> Result<Option<(SocketAddr, TcpListener)>, BindError> {
+    match addr {
+        Some(addr) if !has_secret && !addr.ip().is_loopback() => {
+            Err(BindError::AdminWithoutSecret { addr })
+        }
+        Some(addr) => listen(addr).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Of clients, and of servers, the cluster's own first.
+fn authenticator(config: &Config) -> Arc<dyn Authenticator> {
+    let cluster = Cluster::new(config.cluster_secret.clone());
+    let cluster = cluster.allow_raw_secret(config.raw_cluster_secret);
+    Arc::new(ByRole {
+        clients: Arc::clone(&config.clients),
+        servers: Chain::or_else(Arc::new(cluster), config.servers.clone()),
+    })
 }
 
 fn open_accounts(

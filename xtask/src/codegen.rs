@@ -1,6 +1,7 @@
 //! What is generated, and from what:
 //!
-//! - `proto/src/generated.rs`: Rust types, from `proto/schema`;
+//! - `proto/src/generated.rs`: Rust types, from `proto/schema/broker.proto`;
+//! - `auth/src/call_out/generated.rs`: the same, from `proto/schema/auth.proto`;
 //! - `web/src/generated/reasons.ts`: the table of numbered reasons, from `proto::reason`;
 //! - the tables of `docs/PROTOCOL.md`: reasons, message types, limits.
 
@@ -46,7 +47,14 @@ fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
         text = replace_table(&text, name, &table)?;
     }
     Ok(vec![
-        (root().join("proto/src/generated.rs"), rust_types()?),
+        (
+            root().join("proto/src/generated.rs"),
+            rust_types("broker.proto", "broker.rs")?,
+        ),
+        (
+            root().join("auth/src/call_out/generated.rs"),
+            rust_types("auth.proto", "broker.auth.v1.rs")?,
+        ),
         (
             root().join("web/src/generated/reasons.ts"),
             typescript_reasons(),
@@ -56,16 +64,16 @@ fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
 }
 
 /// Compiled with protox and prost-build: no protoc to install.
-fn rust_types() -> anyhow::Result<String> {
+fn rust_types(source: &str, target: &str) -> anyhow::Result<String> {
     let schema = root().join("proto/schema");
-    let files = protox::compile([schema.join("broker.proto")], [&schema])?;
+    let files = protox::compile([schema.join(source)], [&schema])?;
     let out = root().join("target/codegen");
     fs::create_dir_all(&out)?;
     prost_build::Config::new()
         .out_dir(&out)
         .bytes(["."])
         .compile_fds(files)?;
-    let path = out.join("broker.rs");
+    let path = out.join(target);
     // The generator's layout is not rustfmt's, and `cargo fmt` looks at every file.
     crate::command::run(
         "",

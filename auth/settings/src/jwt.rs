@@ -1,40 +1,46 @@
 //! The settings of signed tokens.
 
-use std::{fs::File, io::Read as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs::File, io::Read as _, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use auth::{
     Authenticator, Jwt,
     jwt::{
         LEEWAY, Rules,
         keys::{Algorithm, Key, KeySet},
+        published::{AtAddress, InFile, Published, REFRESH},
     },
+    metrics::Metrics,
+    remote::Address,
     secret,
 };
 use proto::filter::Filters;
 use settings::Settings;
 
-use crate::{Environment, loaded};
+use crate::{Environment, call_out::Authorities, loaded};
 
 /// The authenticator of signed tokens, when there is a key.
 pub(crate) fn take(
     settings: &mut Settings,
     environment: Environment<'_>,
+    authorities: &Authorities,
+    metrics: &Metrics,
 ) -> Option<Arc<dyn Authenticator>> {
     let rules = rules(settings);
     let mut keys = Vec::new();
     keys.extend(shared(settings, environment));
     keys.extend(from_files(settings));
-    keys.extend(from_set(settings));
-    if keys.is_empty() {
+    let published = published(settings, authorities, metrics);
+    if keys.is_empty() && published.is_empty() {
         return None;
     }
-    match KeySet::new(keys) {
-        Ok(keys) => Some(Arc::new(Jwt::new(keys, rules))),
-        Err(error) => {
-            settings.problem(format!("keys for tokens: {error}"));
-            None
-        }
-    }
+    let keys = KeySet::new(keys).unwrap_or_else(|error| {
+        settings.problem(format!("keys for tokens: {error}"));
+        KeySet::default()
+    });
+    let jwt = Jwt::new(keys, rules);
+    Some(Arc::new(
+        published.into_iter().fold(jwt, Jwt::with_published),
+    ))
 }
 
 fn rules(settings: &mut Settings) -> Rules {
@@ -81,18 +87,47 @@ fn from_files(settings: &mut Settings) -> Vec<Key> {
     keys.collect()
 }
 
-fn from_set(settings: &mut Settings) -> Vec<Key> {
-    let Some(path) = settings.take_optional::<PathBuf>("auth.jwt.jwks_file") else {
-        return Vec::new();
-    };
-    let set = text(&path).and_then(|text| KeySet::jwks(&text).map_err(|error| error.to_string()));
-    match set {
-        Ok((set, _unused)) => set.iter().cloned().collect(),
-        Err(error) => {
-            settings.problem(format!("key set {}: {error}", path.display()));
-            Vec::new()
+/// Key sets, which are read again from time to time.
+fn published(
+    settings: &mut Settings,
+    authorities: &Authorities,
+    metrics: &Metrics,
+) -> Vec<Published> {
+    let refresh = settings.take_within("auth.jwt.refresh", REFRESH, REFRESHES);
+    let file: Option<PathBuf> = settings.take_optional("auth.jwt.jwks_file");
+    let url: Option<String> = settings.take_optional("auth.jwt.jwks_url");
+    let mut found = Vec::new();
+    if let Some(path) = file {
+        let set = text(&path);
+        let set = set.and_then(|text| KeySet::jwks(&text).map_err(|error| error.to_string()));
+        match set {
+            Ok((set, _unused)) => {
+                let publisher = Arc::new(InFile(path));
+                found.push(Published::new(
+                    publisher,
+                    Some(set),
+                    refresh,
+                    metrics.clone(),
+                ));
+            }
+            Err(error) => settings.problem(format!("key set {}: {error}", path.display())),
         }
     }
+    if let Some(url) = url {
+        match Address::parse(&url, ["http", "https"]) {
+            Ok(address) => {
+                let encrypted = url.trim_start().starts_with("https");
+                found.extend(authorities.trust(settings, encrypted).map(|trust| {
+                    let publisher = Arc::new(AtAddress::new(address, &trust));
+                    Published::new(publisher, None, refresh, metrics.clone())
+                }));
+            }
+            Err(error) => {
+                settings.problem(format!("auth.jwt.jwks_url: expected {error}, got {url:?}"));
+            }
+        }
+    }
+    found
 }
 
 fn text(path: &PathBuf) -> Result<String, String> {
@@ -115,3 +150,6 @@ const LEEWAY_MAX: Duration = Duration::from_mins(10);
 
 /// Some hundred keys.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
+
+/// More often than by unknown keys makes no sense.
+const REFRESHES: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24);

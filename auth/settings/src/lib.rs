@@ -3,6 +3,7 @@
 //!
 //! Secrets come from files or the environment, and are in no setting, no text and no `Debug`.
 
+mod call_out;
 mod jwt;
 #[cfg(test)]
 mod tests;
@@ -10,9 +11,10 @@ mod tests;
 use std::{path::PathBuf, sync::Arc};
 
 use auth::{
-    AllowAll, Authenticator, Chain, ClusterSecret, Registered, SharedSecret, registered::Standing,
-    secret,
+    AllowAll, Authenticator, Chain, ClusterSecret, Registered, SharedSecret, metrics::Metrics,
+    registered::Standing, secret,
 };
+use call_out::Authorities;
 use secrecy::SecretString;
 use settings::{Settings, Value};
 
@@ -23,6 +25,8 @@ pub struct Doors {
     pub clients: Arc<dyn Authenticator>,
     /// As a server, beside those that know the cluster secret.
     pub servers: Option<Arc<dyn Authenticator>>,
+    /// What those who are asked over the network count.
+    pub metrics: Metrics,
     /// Clients that have registered are among those.
     pub registered: bool,
     /// Everybody is a client who wants to be one.
@@ -56,8 +60,10 @@ pub fn take(settings: &mut Settings, host: &Host<'_>) -> Doors {
     let problems = settings.problem_count();
     let secret = client_secret(settings, environment);
     let insecure = settings.take("insecure", false);
+    let (authorities, metrics) = (Authorities::take(settings), Metrics::default());
     let found = Found {
-        jwt: jwt::take(settings, environment),
+        jwt: jwt::take(settings, environment, &authorities, &metrics),
+        call_out: call_out::take(settings, environment, &authorities, &metrics),
         registered: registered(host),
         secret: secret.map(by_secret),
     };
@@ -72,6 +78,7 @@ pub fn take(settings: &mut Settings, host: &Host<'_>) -> Doors {
     Doors {
         clients: clients(settings, &found, kinds, insecure, said),
         servers: (!servers.is_empty()).then(|| found.chain(settings, "auth.servers", &servers)),
+        metrics,
         registered,
         insecure,
     }
@@ -81,6 +88,7 @@ pub fn take(settings: &mut Settings, host: &Host<'_>) -> Doors {
 struct Found {
     jwt: Option<Arc<dyn Authenticator>>,
     registered: Arc<dyn Authenticator>,
+    call_out: Option<Arc<dyn Authenticator>>,
     secret: Option<Arc<dyn Authenticator>>,
 }
 
@@ -89,6 +97,7 @@ impl Found {
         match kind {
             Kind::Jwt => self.jwt.as_ref(),
             Kind::Registered => Some(&self.registered),
+            Kind::CallOut => self.call_out.as_ref(),
             Kind::Secret => self.secret.as_ref(),
         }
     }
@@ -186,14 +195,16 @@ fn loaded<T>(
 enum Kind {
     Jwt,
     Registered,
+    CallOut,
     Secret,
 }
 
 impl Kind {
     /// In the order in which they are asked unless the operator says otherwise.
-    const ALL: [(&str, Self); 3] = [
+    const ALL: [(&str, Self); 4] = [
         ("jwt", Self::Jwt),
         ("registered", Self::Registered),
+        ("call-out", Self::CallOut),
         ("secret", Self::Secret),
     ];
 
@@ -201,6 +212,7 @@ impl Kind {
         match self {
             Self::Jwt => "jwt",
             Self::Registered => "registered",
+            Self::CallOut => "call-out",
             Self::Secret => "secret",
         }
     }
@@ -210,6 +222,7 @@ impl Kind {
         match self {
             Self::Jwt => jwt::NEEDS,
             Self::Registered => "registered needs the cluster secret",
+            Self::CallOut => call_out::NEEDS,
             Self::Secret => "secret needs BROKER_CLIENT_SECRET or client_secret_file",
         }
     }
@@ -232,7 +245,7 @@ impl Value for ServerKind {
     fn parse(text: &str) -> Result<Self, String> {
         let kinds = Kind::ALL
             .into_iter()
-            .filter(|(_, kind)| matches!(kind, Kind::Jwt));
+            .filter(|(_, kind)| matches!(kind, Kind::Jwt | Kind::CallOut));
         named(text, &kinds.collect::<Vec<_>>()).map(Self)
     }
 

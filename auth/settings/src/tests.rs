@@ -140,9 +140,12 @@ fn what_is_wrong_is_said_with_what_to_do() {
         (&[("BROKER_AUTH__CLIENTS", "secret")], "client_secret_file"),
         (
             &[("BROKER_AUTH__CLIENTS", "astrology")],
-            "a list of jwt, registered, secret",
+            "a list of jwt, registered, call-out, secret",
         ),
-        (&[("BROKER_AUTH__SERVERS", "secret")], "a list of jwt, got"),
+        (
+            &[("BROKER_AUTH__SERVERS", "secret")],
+            "a list of jwt, call-out, got",
+        ),
         (&[("BROKER_JWT_SECRET", "short")], "secret for tokens"),
         (&[("BROKER_CLIENT_SECRET", "short")], "client secret"),
         (
@@ -154,6 +157,31 @@ fn what_is_wrong_is_said_with_what_to_do() {
             "key set /nonexistent/b",
         ),
         (&[("BROKER_AUTH__JWT__PUBLISH", "a#")], "auth.jwt.publish: "),
+        (&[("BROKER_AUTH__CLIENTS", "call-out")], "auth.call_out.url"),
+        (
+            &[("BROKER_AUTH__CALL_OUT__URL", "http://10.0.0.1/a")],
+            "in clear only to this machine",
+        ),
+        (
+            &[("BROKER_AUTH__CALL_OUT__URL", "ftp://a")],
+            "auth.call_out.url: expected a URL",
+        ),
+        (
+            &[("BROKER_AUTH__CALL_OUT__ON_OUTAGE", "hope")],
+            "deny or last-known",
+        ),
+        (
+            &[("BROKER_AUTH__JWT__JWKS_URL", "http://id.example/k")],
+            "auth.jwt.jwks_url: expected https",
+        ),
+        (&[("BROKER_AUTH__JWT__REFRESH", "9s")], "auth.jwt.refresh"),
+        (
+            &[
+                ("BROKER_AUTH__CA_FILE", "/nonexistent/c"),
+                ("BROKER_AUTH__JWT__JWKS_URL", "https://id.example/k"),
+            ],
+            "auth.ca_file",
+        ),
         (&[("BROKER_AUTH__JWT__LEEWAY", "11m")], "auth.jwt.leeway"),
         (
             &[("BROKER_AUTH__JWT__SECRET_ALGORITHM", "RS256")],

@@ -16,7 +16,7 @@ struct Block {
     names: fn(&str) -> BTreeSet<String>,
 }
 
-const BLOCKS: [Block; 5] = [
+const BLOCKS: [Block; 6] = [
     Block {
         name: "settings of coordinator",
         sources: &["coordinator/src/from_settings.rs"],
@@ -29,8 +29,17 @@ const BLOCKS: [Block; 5] = [
     },
     Block {
         name: "settings of authentication",
-        sources: &["auth/settings/src/lib.rs", "auth/settings/src/jwt.rs"],
+        sources: &[
+            "auth/settings/src/lib.rs",
+            "auth/settings/src/jwt.rs",
+            "auth/settings/src/call_out.rs",
+        ],
         names: settings,
+    },
+    Block {
+        name: "metrics of authentication",
+        sources: &["auth/src/metrics.rs"],
+        names: |code| metrics("", code),
     },
     Block {
         name: "metrics of coordinator",
