@@ -60,9 +60,10 @@ impl<'a> TopicPacket<'a> {
     /// Reads a TOPIC or TOPIC_IDENTITY packet; `None` when it is neither or malformed.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let with_identity = match message_type(bytes)? {
-            MessageType::Topic => false,
-            MessageType::TopicIdentity => true,
+        let kind = raw_type(bytes)?;
+        let with_identity = match MessageType::try_from(kind) {
+            Ok(MessageType::Topic) => false,
+            Ok(MessageType::TopicIdentity) => true,
             _ => return None,
         };
         let mut packet = Self {
@@ -87,8 +88,10 @@ impl<'a> TopicPacket<'a> {
                 (5, Value::Varint(value), true) => packet.role = truncate(value),
                 (16, Value::Varint(value), _) => packet.hops = u32::try_from(value).ok()?,
                 (17, Value::Varint(value), _) => packet.seq = value,
-                // A known field with another wire type is not this message.
-                (1..=4 | 16 | 17, ..) | (5 | 6, _, true) if field.number != 1 => return None,
+                (1, Value::Varint(value), _) if truncate(value) == kind => {}
+                // A known field with another wire type is not this message, and nothing is a
+                // message of two types.
+                (1..=4 | 16 | 17, ..) | (5 | 6, _, true) => return None,
                 _ => {}
             }
         }
@@ -119,9 +122,10 @@ impl<'a> ForwardPacket<'a> {
     /// Reads a TOPIC_FW or TOPIC_IDENTITY_FW packet; `None` when it is neither or malformed.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let with_identity = match message_type(bytes)? {
-            MessageType::TopicFw => false,
-            MessageType::TopicIdentityFw => true,
+        let kind = raw_type(bytes)?;
+        let with_identity = match MessageType::try_from(kind) {
+            Ok(MessageType::TopicFw) => false,
+            Ok(MessageType::TopicIdentityFw) => true,
             _ => return None,
         };
         let mut packet = Self {
@@ -144,8 +148,9 @@ impl<'a> ForwardPacket<'a> {
                 (4, Value::Varint(value), true) => packet.role = truncate(value),
                 (16, Value::Bytes(value), _) => packet.topic = std::str::from_utf8(value).ok()?,
                 (17, Value::Varint(value), _) => packet.seq = value,
-                // A known field with another wire type is not this message.
-                (2 | 3 | 16 | 17, ..) | (4 | 5, _, true) => return None,
+                (1, Value::Varint(value), _) if truncate(value) == kind => {}
+                // Likewise.
+                (1..=3 | 16 | 17, ..) | (4 | 5, _, true) => return None,
                 _ => {}
             }
         }
@@ -322,6 +327,23 @@ mod tests {
             let _type = message_type(&bytes);
             let _packet = TopicPacket::decode(&bytes);
             let _packet = ForwardPacket::decode(&bytes);
+        }
+    }
+
+    /// The receiver's decoder would refuse it, or take it for something else.
+    #[test]
+    fn a_packet_has_one_type() {
+        let publish: &[u8] = b"\x08\x09\x1a\x01a";
+        let forward: &[u8] = b"\x08\x0a\x1a\x01a";
+        for (good, again) in [(publish, b"\x08\x09"), (forward, b"\x08\x0a")] {
+            let is_packet = |more: &[u8]| {
+                let bytes = [good, more].concat();
+                TopicPacket::decode(&bytes).is_some() || ForwardPacket::decode(&bytes).is_some()
+            };
+            assert!(is_packet(b""));
+            assert!(is_packet(again));
+            assert!(!is_packet(b"\x08\x06"), "another type");
+            assert!(!is_packet(b"\x0a\x00"), "a type that is no number");
         }
     }
 
