@@ -35,10 +35,15 @@ fn talk(got: &[(u64, u64)]) -> Vec<Line> {
         client,
         what,
     };
-    let mut lines = vec![
-        line(0, 0, What::Subscribed(SERVERS[0])),
-        line(0, 1, What::Subscribed(SERVERS[1])),
-    ];
+    // For longer than it takes to notice that a peer is lost.
+    let mut lines: Vec<Line> = (0_u32..)
+        .zip(SERVERS)
+        .map(|(client, server)| Line {
+            at: Duration::from_secs(60),
+            client,
+            what: What::Subscribed(server),
+        })
+        .collect();
     lines.extend((0..3).map(|n| line(10_000 + n, 0, What::Sent(publication(n)))));
     let got = got.iter();
     lines.extend(got.map(|&(ms, number)| line(ms, 1, What::Got(publication(number)))));
