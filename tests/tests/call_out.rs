@@ -1,7 +1,6 @@
 //! A service outside of the cluster: one that decides about each token, and one that publishes the
 //! keys of tokens. Real clients, through a coordinator and a commserver that ask it.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,35 +52,30 @@ impl Example {
     }
 }
 
-fn serve(
-    mut stream: TcpStream,
-    answers: impl Fn(Value) -> Value + Send,
-) -> impl Future<Output = ()> + Send {
-    async move {
-        let mut request = Vec::new();
-        let asked = loop {
-            if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
-                return;
-            }
-            let text = String::from_utf8_lossy(&request);
-            match text.split_once("\r\n\r\n") {
-                // Nothing is asked of a publisher.
-                Some((head, _)) if head.starts_with("GET ") => break Value::Null,
-                Some((_, body)) => {
-                    if let Ok(asked) = serde_json::from_str(body) {
-                        break asked;
-                    }
+async fn serve(mut stream: TcpStream, answers: impl Fn(Value) -> Value + Send) {
+    let mut request = Vec::new();
+    let asked = loop {
+        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+            return;
+        }
+        let text = String::from_utf8_lossy(&request);
+        match text.split_once("\r\n\r\n") {
+            // Nothing is asked of a publisher.
+            Some((head, _)) if head.starts_with("GET ") => break Value::Null,
+            Some((_, body)) => {
+                if let Ok(asked) = serde_json::from_str(body) {
+                    break asked;
                 }
-                None => {}
             }
-        };
-        let body = answers(asked).to_string();
-        let response = format!(
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        drop(stream.write_all(response.as_bytes()).await);
-    }
+            None => {}
+        }
+    };
+    let body = answers(asked).to_string();
+    let response = format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    drop(stream.write_all(response.as_bytes()).await);
 }
 
 /// A cluster whose servers ask it about each token.
@@ -106,7 +100,8 @@ async fn join(cluster: &Cluster, token: &str) -> Result<Member> {
 
 /// Whoever shows `NAME's ticket` is that one, and may talk in the plaza.
 fn tickets(asked: Value) -> Value {
-    let token = asked["token"].as_str().unwrap_or_default();
+    let token = asked.get("token").and_then(Value::as_str);
+    let token = token.unwrap_or_default();
     match token.strip_suffix("'s ticket") {
         Some(name) => json!({"allow": true, "identity": name, "publish": ["plaza/+"]}),
         None => json!({"allow": false}),

@@ -1,6 +1,6 @@
 //! A server in which something panics is gone at once, and the cluster goes on without it.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 use client::Config;
@@ -15,17 +15,16 @@ const TOPIC: &str = "plaza/1";
 const SIGABRT: i32 = 6;
 
 /// The file that a process panics by, when it is there.
-struct Trigger(PathBuf);
+struct Trigger(String);
 
 impl Trigger {
     fn new(name: &str) -> Self {
         let name = format!("panic-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
+        Self(std::env::temp_dir().join(name).display().to_string())
     }
 
     fn variable(&self) -> (&str, &str) {
-        let file = self.0.to_str().expect("a plain name");
-        ("BROKER_TEST_PANIC_FILE", file)
+        ("BROKER_TEST_PANIC_FILE", &self.0)
     }
 
     fn pull(&self) -> Result<()> {

@@ -68,6 +68,9 @@ enum Arrival {
     Signal(Signal),
 }
 
+/// Whether a datagram (sender's side, content) is lost.
+pub(crate) type Lose = Box<dyn FnMut(usize, &[u8]) -> bool>;
+
 /// Two of a kind and the link between them, in virtual time.
 pub(crate) struct Duel {
     pub(crate) now: Instant,
@@ -77,8 +80,8 @@ pub(crate) struct Duel {
     pub(crate) closed: [bool; 2],
     pub(crate) longest: usize,
     pub(crate) impair: Impair,
-    /// Loses a datagram (sender's side, content) by the case's own choice.
-    pub(crate) lose: Box<dyn FnMut(usize, &[u8]) -> bool>,
+    /// The case's own choice, beside `impair`.
+    pub(crate) lose: Lose,
     random: Random,
     arrivals: BTreeMap<(Instant, u64), (usize, Arrival)>,
     sequence: u64,
