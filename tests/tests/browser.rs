@@ -4,7 +4,7 @@
 use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tests::process::Process;
+use tests::{admin, process::Process};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::Command,
@@ -53,7 +53,7 @@ async fn play() -> Result<()> {
     }
     let status = browser.wait().await?;
     ensure!(status.success(), "node ended with {status}");
-    ensure!(played >= 10, "only {played} scenarios were played");
+    ensure!(played >= 11, "only {played} scenarios were played");
     Ok(())
 }
 
@@ -86,7 +86,19 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Shuts out the client that has this alias.
+    async fn revoke(&self, alias: &str) -> Result<()> {
+        let coordinator = self.coordinator.as_ref().context("there is none")?;
+        let words = coordinator.ready().split_whitespace();
+        let mut admin = words.filter_map(|word| word.strip_prefix("admin=http://"));
+        let admin = admin.next().context("no admin listener")?.parse()?;
+        admin::revoke(admin, &format!(r#"{{"alias": {alias}}}"#)).await
+    }
+
     async fn fulfil(&mut self, wish: &str) -> Result<()> {
+        if let Some(alias) = wish.strip_prefix("revoke ") {
+            return self.revoke(alias).await;
+        }
         match wish {
             "kill-commserver" => {
                 let server = self.commservers.pop().context("there is none")?;

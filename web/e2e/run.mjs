@@ -17,6 +17,7 @@ const scenarios = {
   reloaded,
   duplicated,
   pageKilled,
+  revoked,
   coordinatorKilled,
   commserverDrained,
   commserverKilled,
@@ -215,6 +216,33 @@ function publishMeanwhile(topic) {
     if (state !== "reconnecting" || window.meanwhile) return;
     window.meanwhile = window.client.publish(topic, "meanwhile");
   });
+}
+
+async function revoked(stage) {
+  const [ann, ben] = await twoServers(stage, "revoked");
+  const { alias, resume } = await ann.evaluate(() => {
+    const { status, resumeToken } = window.client;
+    return { alias: status.alias, resume: resumeToken };
+  });
+  await ask(`revoke ${alias}`);
+  const isOut = () => {
+    const { state, error } = window.client.status;
+    return state === "closed" && error?.reason === "Revoked";
+  };
+  await until(ann, "the end", isOut);
+  // It does not come back under its alias either.
+  await ann.evaluate(
+    async ([url, token]) => {
+      const { connect } = await import("/broker-client.js");
+      window.client = connect({ url, resume: token });
+    },
+    [COORDINATOR_URL, resume],
+  );
+  await until(ann, "to be shut out", isOut);
+  const eve = await stage.join();
+  await subscribe(eve, "revoked");
+  await reach(eve, ben, "revoked");
+  assert.equal(await ben.evaluate(() => window.servers.length), 1, "the others stay");
 }
 
 async function coordinatorKilled(stage) {
