@@ -11,7 +11,7 @@ use auth::{Authenticator, ClusterSecret, Role};
 use commserver_core::{Drain, Limits, Timings};
 use http::Uri;
 use settings::Network;
-use shard::{Impair, PeerConfig, budget, outbox};
+use shard::{Impair, PeerConfig, budget, outbox, pool, rtc_peer::Peer};
 
 /// Everything that a commserver needs to know.
 #[derive(Debug, Clone)]
@@ -93,38 +93,81 @@ impl Config {
     /// Most bytes that peers can make the server hold, when every limit is reached at once and no
     /// two recipients share a frame.
     #[must_use]
-    pub fn memory_bytes_max(&self) -> usize {
+    pub const fn memory_max(&self) -> MemoryMax {
         let (limits, rtc) = (&self.limits, &self.rtc);
-        let peers = limits.peers_max.saturating_add(limits.links_max);
-        let outboxes = rtc
-            .reliable
-            .bytes_max
-            .saturating_add(rtc.unreliable.bytes_max);
-        let links = limits.links_max.saturating_mul(rtc.link_outbox_times);
-        let outboxes = outboxes.saturating_mul(limits.peers_max.saturating_add(links));
-        let per_peer = (rtc.peer.send_buffer_bytes.saturating_mul(2))
-            .saturating_add(limits.held_bytes_max)
-            .saturating_add(ENGINE_BYTES)
-            .saturating_add(GRANTS_BYTES);
-        let subscriptions = limits.peers_max.saturating_mul(limits.subscriptions_max);
-        let subscriptions =
-            subscriptions.saturating_add(limits.links_max.saturating_mul(limits.topics_max));
-        let news = limits.links_max.saturating_mul(limits.topics_max);
+        let (clients, links) = (limits.peers_max, limits.links_max);
+        let shares = clients.saturating_add(links.saturating_mul(rtc.link_outbox_times));
+        let transports = self.transports_max();
+        let held = limits
+            .held_bytes_max
+            .saturating_mul(clients.saturating_add(links));
+        let told = links.saturating_mul(limits.topics_max);
         let topics = limits
             .topics_max
             .saturating_mul(limits.topic_bytes_max + TOPIC_BYTES);
-        let queues = self
-            .uplink
-            .queue_max
-            .saturating_mul(2 * proto::limits::SIGNAL_BYTES_MAX);
-        peers
-            .saturating_mul(per_peer)
-            .saturating_add(outboxes)
-            .saturating_add(subscriptions.saturating_mul(SUBSCRIPTION_BYTES))
-            .saturating_add(news.saturating_mul(NEWS_BYTES))
-            .saturating_add(topics)
-            .saturating_add(queues)
-            .saturating_add(limits.revocations_bytes_max)
+        let signals = (self.uplink.queue_max.saturating_mul(2)).saturating_add(rtc.commands_max);
+        let asking = self.authentication.waiting_max + self.authentication.calls_max;
+        MemoryMax {
+            received: rtc.received.bytes_most(transports),
+            waiting: rtc.waiting.bytes_most(shares.saturating_mul(2)),
+            transports: transports.saturating_mul(Peer::IDLE_BYTES),
+            held,
+            grants: clients
+                .saturating_mul(GRANTS_BYTES)
+                .saturating_add(limits.revocations_bytes_max),
+            subscriptions: clients
+                .saturating_mul(limits.subscriptions_max)
+                .saturating_mul(SUBSCRIPTION_BYTES),
+            topics: topics.saturating_add(told.saturating_mul(SUBSCRIPTION_BYTES + NEWS_BYTES)),
+            queues: signals
+                .saturating_mul(proto::limits::SIGNAL_BYTES_MAX)
+                .saturating_add(asking.saturating_mul(2 * limits.packet_bytes_max)),
+        }
+    }
+
+    /// Most transports at once: each peer may have a successor at the door.
+    pub(crate) const fn transports_max(&self) -> usize {
+        let peers = self.limits.peers_max.saturating_add(self.limits.links_max);
+        peers.saturating_mul(2)
+    }
+}
+
+/// What peers can make a server hold, bytes of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryMax {
+    /// What came from peers and is not read yet, or not whole.
+    pub received: usize,
+    /// What waits for peers, in outboxes and in SCTP.
+    pub waiting: usize,
+    /// The transports themselves.
+    pub transports: usize,
+    /// Packets held while authentications are pending.
+    pub held: usize,
+    /// What is known of what clients may, and who may nothing any more.
+    pub grants: usize,
+    /// Which client wants what.
+    pub subscriptions: usize,
+    /// The table of topics, with what each link wants and is told.
+    pub topics: usize,
+    /// Signals, commands and authentications that wait.
+    pub queues: usize,
+}
+
+impl MemoryMax {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        let parts = [
+            self.received,
+            self.waiting,
+            self.transports,
+            self.held,
+            self.grants,
+            self.subscriptions,
+            self.topics,
+            self.queues,
+        ];
+        parts.into_iter().fold(0, usize::saturating_add)
     }
 }
 
@@ -146,6 +189,10 @@ pub struct Rtc {
     pub reliable: outbox::Config,
     /// What waits for a peer on its unreliable lane.
     pub unreliable: outbox::Config,
+    /// What may wait for all peers together.
+    pub waiting: pool::Config,
+    /// What may be held of what all peers sent.
+    pub received: pool::Config,
     /// How many times those two a link holds: it carries what many clients publish.
     pub link_outbox_times: usize,
     /// What a client may send on its reliable lane; links are exempt.
@@ -175,6 +222,8 @@ impl Default for Rtc {
         Self {
             reliable: outbox::Config::RELIABLE,
             unreliable: outbox::Config::UNRELIABLE,
+            waiting: WAITING,
+            received: RECEIVED,
             link_outbox_times: 16,
             reliable_budget: budget::Config::GENEROUS,
             unreliable_budget: budget::Config::GENEROUS,
@@ -270,13 +319,24 @@ impl Default for Authentication {
     }
 }
 
-/// What an engine holds for itself, without anything waiting: measured, rounded up.
-const ENGINE_BYTES: usize = 160 * 1024;
 /// What is kept of what a client may publish to: the verdicts about 64 topics.
 const GRANTS_BYTES: usize = 18 * 1024;
+/// A share is what a client that reads has on its way; a link has that of many.
+const WAITING: pool::Config = pool::Config {
+    bytes_max: 512 * 1024 * 1024,
+    share_bytes: 32 * 1024,
+};
+/// A share is what the largest message needs on a lossy path.
+const RECEIVED: pool::Config = pool::Config {
+    bytes_max: 1300 * 1024 * 1024,
+    share_bytes: Peer::RECEIVED_BYTES_LEAST,
+};
 /// A place among a topic's subscribers and one among a peer's topics, with the tables' slack.
 const SUBSCRIPTION_BYTES: usize = 48;
 /// A topic's own, beside its name: its entry, and its slot in the table of names.
 const TOPIC_BYTES: usize = 256;
 /// For each topic, what may wait to be told to one link: twice, 24 bytes each.
 const NEWS_BYTES: usize = 48;
+
+#[cfg(test)]
+mod tests;

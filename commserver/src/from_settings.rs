@@ -316,6 +316,10 @@ fn rtc(settings: &mut Settings) -> Rtc {
     rtc.link_outbox_times = count(settings, "outbox.link_times", rtc.link_outbox_times);
     budgets(settings, &mut rtc);
     addresses(settings, &mut rtc);
+    let waiting = &mut rtc.waiting.bytes_max;
+    *waiting = count(settings, "limits.outbox_bytes_total_max", *waiting);
+    let received = &mut rtc.received.bytes_max;
+    *received = count(settings, "limits.inbox_bytes_total_max", *received);
     rtc
 }
 

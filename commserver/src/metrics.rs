@@ -239,7 +239,7 @@ fn prefixed(name: &str) -> String {
 /// Name, help, and where the value is.
 type Counted<T> = (&'static str, &'static str, fn(&T) -> &shard::Counter);
 
-const SHARD_COUNTERS: [Counted<shard::Stats>; 17] = [
+const SHARD_COUNTERS: [Counted<shard::Stats>; 18] = [
     ("shard_passes", "Turns of the loop", |s| &s.passes),
     ("shard_passes_cut", "Turns that stopped at a bound", |s| {
         &s.passes_cut
@@ -270,6 +270,9 @@ const SHARD_COUNTERS: [Counted<shard::Stats>; 17] = [
     ("slow_consumers", "Peers found to be slow", |s| {
         &s.slow_consumers
     }),
+    ("crowded_out", "Slow peers closed to make room", |s| {
+        &s.crowded_out
+    }),
     (
         "rate_pauses",
         "Times that a fast sender was left unread",
@@ -283,7 +286,13 @@ const SHARD_COUNTERS: [Counted<shard::Stats>; 17] = [
     }),
 ];
 
-const SHARD_GAUGES: [Counted<shard::Stats>; 3] = [
+const SHARD_GAUGES: [Counted<shard::Stats>; 5] = [
+    ("outbox_bytes", "Held of what is to go to peers", |s| {
+        &s.waiting_bytes
+    }),
+    ("inbox_bytes", "Held of what came from peers", |s| {
+        &s.received_bytes
+    }),
     ("transports", "Transports now", |s| &s.peers),
     ("receive_buffer_bytes", "Granted by the system", |s| {
         &s.receive_buffer_bytes

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, admin,
     authentication::Desk,
+    config::MemoryMax,
     hub::{Addresses, Hub, Outlets, Questions, Snapshot, Transport, thread::HubThread},
     metrics::Collected,
     uplink::{self, Uplink},
@@ -153,10 +154,7 @@ impl Server {
             shard: bound.stats,
             uplink: Arc::clone(&uplink_stats),
         }));
-        tracing::info!(
-            bytes = config.memory_bytes_max(),
-            "most that peers can make this server hold"
-        );
+        log_memory_max(&config.memory_max());
         Ok(Self {
             rtc_addr: bound.addr,
             admin,
@@ -243,6 +241,21 @@ fn desks(config: &Config) -> ([Desk; 2], Questions) {
     ([clients_desk, servers_desk], Questions { clients, servers })
 }
 
+fn log_memory_max(most: &MemoryMax) {
+    tracing::info!(
+        bytes = most.total(),
+        received = most.received,
+        waiting = most.waiting,
+        transports = most.transports,
+        held = most.held,
+        grants = most.grants,
+        subscriptions = most.subscriptions,
+        topics = most.topics,
+        queues = most.queues,
+        "most that peers can make this server hold"
+    );
+}
+
 fn core_config(config: &Config) -> commserver_core::Config {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let unix_time = now.unwrap_or_default().as_millis();
@@ -261,18 +274,14 @@ fn core_config(config: &Config) -> commserver_core::Config {
 
 fn shard_config(config: &Config) -> Result<shard::Config, BindError> {
     let rtc = &config.rtc;
-    let limits = &config.limits;
-    // Each may have a successor at the door.
-    let peers_max = limits
-        .peers_max
-        .saturating_add(limits.links_max)
-        .saturating_mul(2);
     Ok(shard::Config {
         listen: config.rtc_listen,
         advertise: config.advertise.clone(),
-        peers_max,
+        peers_max: config.transports_max(),
         reliable: rtc.reliable,
         unreliable: rtc.unreliable,
+        waiting: rtc.waiting,
+        received: rtc.received,
         reliable_budget: rtc.reliable_budget,
         unreliable_budget: rtc.unreliable_budget,
         unproved_budget: rtc.unproved_budget,

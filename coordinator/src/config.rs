@@ -254,8 +254,8 @@ mod tests {
     #[test]
     fn the_most_that_is_held_is_the_sum_of_the_limits() {
         let defaults = Limits::default();
-        // 50,000 clients of 136 KiB are most of it.
-        assert_eq!(defaults.memory_bytes_max(), 8_328_445_952);
+        // 20,000 clients of 136 KiB are most of it.
+        assert_eq!(defaults.memory_bytes_max(), 4150525952);
         let more = |change: fn(&mut Limits)| {
             let mut limits = Limits::default();
             change(&mut limits);
@@ -271,9 +271,9 @@ mod tests {
         assert_eq!(server, session + 4096 * 1024 + list);
         assert_eq!(more(|limits| limits.refused_max += 1), session);
         assert_eq!(more(|limits| limits.requests_max += 1), 64 * 1024);
-        assert_eq!(more(|limits| limits.client_outbox.bytes_max += 1), 50_000);
+        assert_eq!(more(|limits| limits.client_outbox.bytes_max += 1), 20_000);
         assert_eq!(more(|limits| limits.server_outbox.bytes_max += 1), 256);
-        let sessions = 50_000 + 256 + 1024;
+        let sessions = 20_000 + 256 + 1024;
         let signals = more(|limits| limits.core.signal_bytes_max += 1);
         assert_eq!(signals, 5 * sessions + COMMANDS_MAX);
     }

@@ -126,6 +126,18 @@ struct Life {
 }
 
 impl Peer {
+    /// What a peer needs to take in the largest message on a lossy path, if nothing else is held:
+    /// the least for [`Peer::set_received_max`].
+    pub const RECEIVED_BYTES_LEAST: usize = 160 * 1024;
+
+    /// What a packet takes until it is acknowledged, besides its bytes: in the association's tables,
+    /// and as an allocation that nobody shares. Measured.
+    pub const SENT_PACKET_BYTES: usize = 384;
+
+    /// What a peer takes with nothing under way, after much was (measured), and what it keeps of the
+    /// packets that it sent last.
+    pub const IDLE_BYTES: usize = 96 * 1024 + crate::sctp::REPAIR_BYTES_MAX;
+
     /// About what packets that wait to be taken can hold, whatever their sizes: those of one more
     /// datagram may come on top.
     pub const HELD_BYTES_MAX: usize = crate::sctp::HELD_BYTES_MAX;
@@ -137,11 +149,11 @@ impl Peer {
     #[must_use]
     pub const fn memory_bytes_max(send_buffer_bytes: usize, message_bytes_max: usize) -> usize {
         let packets = send_buffer_bytes / Self::PACKET_BYTES_LEAST;
-        let lane = send_buffer_bytes.saturating_add(packets.saturating_mul(SENT_PACKET_BYTES));
+        let lane =
+            send_buffer_bytes.saturating_add(packets.saturating_mul(Self::SENT_PACKET_BYTES));
         lane.saturating_mul(2)
             .saturating_add(crate::sctp::received_bytes_max(message_bytes_max))
-            .saturating_add(crate::sctp::REPAIR_BYTES_MAX)
-            .saturating_add(IDLE_BYTES)
+            .saturating_add(Self::IDLE_BYTES)
     }
 
     /// A peer at work: an acceptor's offer is its first output.
@@ -332,15 +344,30 @@ impl Peer {
         self.layers.set_paused(lane, paused);
     }
 
+    /// Limits what may be held of what the other side sends: not whole yet, behind a gap, or not
+    /// taken by the owner. What finds no room is refused and counted, and sent again by an other
+    /// side that means well, whose window is made smaller; nothing is lost on the reliable lane.
+    /// Holds from the next input on; not below [`Peer::RECEIVED_BYTES_LEAST`].
+    pub fn set_received_max(&mut self, bytes: usize) {
+        self.layers.set_received_max(bytes);
+    }
+
+    /// What is held of what the other side sent, tables included.
+    #[must_use]
+    pub fn received_bytes(&self) -> usize {
+        self.layers.received_bytes()
+    }
+
+    /// Whether a packet was refused because of [`Peer::set_received_max`] or of packets that wait to
+    /// be taken, and is kept for when there is room: drain [`Peer::poll_output`] then.
+    #[must_use]
+    pub fn wants_room(&self) -> bool {
+        self.layers.wants_room()
+    }
+
     /// Whether a lane's packets are held back.
     #[must_use]
     pub fn is_paused(&self, lane: Lane) -> bool {
         self.layers.is_paused(lane)
     }
 }
-
-/// What a packet takes in SCTP's tables until it is acknowledged, besides its bytes; measured in
-/// `tests/memory.rs`.
-const SENT_PACKET_BYTES: usize = 256;
-/// What a peer takes with nothing under way, after much was: likewise.
-const IDLE_BYTES: usize = 96 * 1024;

@@ -139,15 +139,15 @@ impl Sctp {
         }
         // Each association of a handshake would hold as much as the one that stays.
         let undecided = !self.established && self.associations.len() > 1;
-        let full = self.window.is_full() || undecided;
-        match self.guard.inspect_received(&packet, full) {
+        let room = if undecided { 0 } else { self.window.room() };
+        match self.guard.inspect_received(&packet, room) {
             Verdict::Pass => self.take(now, packet),
             Verdict::Trim => {
                 let packet = self.guard.trim(&packet);
                 self.take(now, packet);
             }
             Verdict::Drop => {
-                if full {
+                if !undecided && self.guard.is_full(room) {
                     self.refused = Some(packet);
                     self.window.remind();
                     self.dirty = true;
@@ -334,15 +334,25 @@ impl Sctp {
     }
 
     /// Says how many bytes of messages the owner holds back: they count against the window, as if
-    /// they had not been read. `true` when there is room again for a packet that had been refused:
-    /// there may be events.
-    pub(crate) fn set_held(&mut self, now: Instant, bytes: usize) -> bool {
-        self.dirty |= self.window.set_held(bytes);
-        if self.window.is_full() {
+    /// they had not been read. And how many may be held by both of us. `true` when there is room
+    /// again for a packet that had been refused: there may be events.
+    pub(crate) fn set_held(&mut self, now: Instant, bytes: usize, bytes_max: usize) -> bool {
+        self.dirty |= self.window.set_held(bytes, bytes_max);
+        if self.guard.is_full(self.window.room()) {
             return false;
         }
         let refused = self.refused.take();
         refused.is_some_and(|packet| self.handle(now, packet))
+    }
+
+    /// What is held of what came and is not read.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.guard.held_bytes()
+    }
+
+    /// Whether a packet waits for room.
+    pub(crate) fn wants_room(&self) -> bool {
+        self.refused.is_some()
     }
 
     /// The next packet to seal, at most [`PACKET_BYTES_MAX`] long.

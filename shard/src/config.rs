@@ -7,7 +7,7 @@ use std::{
 
 use rtc_peer::{Certificate, DtlsRole};
 
-use crate::{budget, impair::Impair, outbox};
+use crate::{budget, impair::Impair, outbox, pool};
 
 /// What a shard is bound with. Nothing is read after [`crate::Shard::bind`].
 #[derive(Debug, Clone)]
@@ -26,6 +26,10 @@ pub struct Config {
     pub reliable: outbox::Config,
     /// Outbox of every peer's unreliable lane.
     pub unreliable: outbox::Config,
+    /// What may wait for all peers together, in outboxes and engines.
+    pub waiting: pool::Config,
+    /// What may be held of what all peers sent: not taken, behind a gap, or in parts.
+    pub received: pool::Config,
     /// What every peer may send on its reliable lane. More is left unread until it may pass, which
     /// slows the peer down.
     pub reliable_budget: budget::Config,
@@ -57,7 +61,7 @@ pub struct Config {
 
 impl Config {
     /// A server's defaults on a port that the system chooses on the loopback interface, without
-    /// budgets.
+    /// budgets and without limits for all peers together.
     #[must_use]
     pub fn new(certificate: Certificate, seed: u64) -> Self {
         Self {
@@ -67,6 +71,8 @@ impl Config {
             peers_max: 4096,
             reliable: outbox::Config::RELIABLE,
             unreliable: outbox::Config::UNRELIABLE,
+            waiting: pool::Config::NONE,
+            received: pool::Config::NONE,
             reliable_budget: budget::Config::NONE,
             unreliable_budget: budget::Config::NONE,
             unproved_budget: budget::Config::NONE,
@@ -78,15 +84,6 @@ impl Config {
             pace: Duration::ZERO,
             receive_buffers: 32,
         }
-    }
-
-    /// Most bytes that packets waiting for all peers can hold, if every outbox and every engine's
-    /// send buffer is full of packets that no other peer shares.
-    #[must_use]
-    pub fn waiting_bytes_max(&self) -> usize {
-        let outboxes = self.reliable.bytes_max + self.unreliable.bytes_max;
-        let engines = 2 * self.peer.send_buffer_bytes;
-        self.peers_max.saturating_mul(outboxes + engines)
     }
 }
 

@@ -21,6 +21,7 @@ mod kernel;
 pub mod outbox;
 mod pace;
 mod peers;
+pub mod pool;
 mod shard;
 mod socket;
 mod stats;

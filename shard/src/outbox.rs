@@ -12,6 +12,9 @@ use bytes::Bytes;
 #[cfg(test)]
 mod tests;
 
+/// What a packet takes in the queue, besides its bytes: its place, and its share of growth.
+pub(crate) const PACKET_BYTES: usize = 96;
+
 /// Limits of one lane's outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -131,6 +134,21 @@ impl Outbox {
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
+    }
+
+    /// The peer is closed for it: drops everything and refuses the rest. Says how many were dropped.
+    pub(crate) fn give_up(&mut self) -> u64 {
+        let dropped = u64::try_from(self.queue.len()).unwrap_or(u64::MAX);
+        *self = Self {
+            slow: true,
+            ..Self::default()
+        };
+        dropped
+    }
+
+    /// Whether the peer was found to be a slow consumer.
+    pub fn is_slow(&self) -> bool {
+        self.slow
     }
 
     /// Whether the grace is over; true once, then the outbox refuses everything.

@@ -18,14 +18,17 @@ use crate::{
     deadlines::Deadlines,
     demux::Demux,
     outbox::Push,
+    pool::Pool,
     stats::{DropReason, Stats, count},
 };
 
 mod drive;
+mod room;
 mod seats;
 #[cfg(test)]
 mod tests;
 
+use room::Pools;
 pub use seats::PeerKey;
 use seats::{Seats, lane_config};
 
@@ -39,6 +42,7 @@ pub struct Peers {
     demux: Demux,
     deadlines: Deadlines,
     unproved: Budget,
+    pools: Pools,
     work: Work,
     stats: Arc<Stats>,
 }
@@ -54,6 +58,8 @@ struct Work {
     unflushed: VecDeque<usize>,
     /// Slots whose flush met an event; each peer at most once.
     held: Vec<usize>,
+    /// Slots whose engine was refused room; each peer at most once.
+    starved: VecDeque<usize>,
 }
 
 /// There are [`Config::peers_max`] peers already.
@@ -86,6 +92,7 @@ impl Peers {
             demux: Demux::default(),
             deadlines: Deadlines::default(),
             unproved: Budget::default(),
+            pools: Pools::new(Pool::new(config.received), Pool::new(config.waiting)),
             work: Work::default(),
             stats,
             config,
@@ -116,6 +123,9 @@ impl Peers {
         );
         let user = peer.local_ufrag().to_owned();
         let index = self.seats.insert(peer);
+        if let Some(seat) = self.seats.at(index) {
+            self.pools.seat(seat);
+        }
         self.demux.insert(index, &user);
         self.stats.peers_opened.add(1);
         self.count_peers();
@@ -197,10 +207,11 @@ impl Peers {
         }
     }
 
-    /// Lets a peer's outboxes hold this many times the configured limits: for one that stands for
-    /// many, as a server does for its clients.
+    /// Lets a peer's outboxes hold this many times the configured limits, and gives it as many
+    /// shares of what may wait for all: for one that stands for many, as a server does for its clients.
     pub fn scale_outboxes(&mut self, key: PeerKey, times: usize) {
         if let Some((_, seat)) = self.seats.find(key) {
+            self.pools.scale(seat, times.max(1));
             for lane in Lane::ALL {
                 seat.lane(lane).1.scale(times);
             }
@@ -258,6 +269,29 @@ impl Peers {
         if seat.closing {
             return Err(DropReason::PeerGone);
         }
+        if seat.outbox(lane).is_slow() {
+            return Err(DropReason::SlowConsumer);
+        }
+        let cost = bytes.len() + Peer::SENT_PACKET_BYTES;
+        if !self.pools.has_room(seat, cost) {
+            self.find_room(index, lane, cost)?;
+        }
+        let sent = self.give(now, key, lane, bytes);
+        if let Some(seat) = self.seats.at(index) {
+            self.pools.settle_waiting(seat);
+        }
+        sent
+    }
+
+    /// To the engine, or else to the outbox.
+    fn give(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        lane: Lane,
+        bytes: &Bytes,
+    ) -> Result<Sent, DropReason> {
+        let (index, seat) = self.seats.find(key).ok_or(DropReason::PeerGone)?;
         let (peer, outbox) = seat.lane(lane);
         // Behind what waits, in order.
         if outbox.is_empty() {

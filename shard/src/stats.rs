@@ -93,6 +93,8 @@ pub enum DropReason {
     Evicted,
     /// Packet out: the outbox keeps nothing, or the packet alone is larger than all of it.
     Discarded,
+    /// Packet out, unreliable: the peer is above its share, and what may wait for all is taken.
+    PoolEmpty,
     /// Packet out: the peer was found to be a slow consumer.
     SlowConsumer,
     /// Packet out: still in the outbox when its peer closed.
@@ -104,7 +106,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::UnknownProtocol,
         Self::UnknownAddress,
         Self::UnknownUser,
@@ -131,6 +133,7 @@ impl DropReason {
         Self::TooLarge,
         Self::Evicted,
         Self::Discarded,
+        Self::PoolEmpty,
         Self::SlowConsumer,
         Self::Unsent,
         Self::Unacknowledged,
@@ -166,6 +169,7 @@ impl DropReason {
             Self::TooLarge => "too_large",
             Self::Evicted => "evicted",
             Self::Discarded => "discarded",
+            Self::PoolEmpty => "pool_empty",
             Self::SlowConsumer => "slow_consumer",
             Self::Unsent => "unsent",
             Self::Unacknowledged => "unacknowledged",
@@ -221,6 +225,13 @@ pub struct Stats {
     pub peers_refused: Counter,
     /// Peers found to be slow consumers.
     pub slow_consumers: Counter,
+    /// Of those, peers that were not slow enough for it alone: they held most when what may wait
+    /// for all was taken.
+    pub crowded_out: Counter,
+    /// Gauge: what waits for all peers, in outboxes and engines, bytes.
+    pub waiting_bytes: Counter,
+    /// Gauge: what is held of what all peers sent, bytes.
+    pub received_bytes: Counter,
     /// Times that a reliable lane was left unread because its peer sent more than it may.
     pub rate_pauses: Counter,
     /// SCTP packets that engines sent again before a timeout; see [`rtc_peer::Stats::repairs`].

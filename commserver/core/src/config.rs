@@ -118,7 +118,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             peers_max: 4_096,
-            links_max: 256,
+            links_max: 40,
             subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             topics_max: 131_072,
             topic_bytes_max: limits::TOPIC_BYTES_MAX,

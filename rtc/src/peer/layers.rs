@@ -41,6 +41,8 @@ pub(super) struct Layers {
     early: Vec<(Path, Box<[u8]>)>,
     outputs: VecDeque<Output>,
     inbox: Inbox,
+    /// What may be held of what came.
+    received_max: usize,
     progress: Progress,
     stats: Stats,
 }
@@ -99,6 +101,7 @@ impl Layers {
             early: Vec::new(),
             outputs: VecDeque::new(),
             inbox: Inbox::default(),
+            received_max: usize::MAX,
             progress: Progress {
                 open: false,
                 heard: now,
@@ -284,7 +287,7 @@ impl Layers {
                 dtls::Event::Received(packet) => {
                     heard = true;
                     if let Some(sctp) = &mut self.sctp {
-                        sctp.set_held(self.now, self.inbox.bytes());
+                        sctp.set_held(self.now, self.inbox.bytes(), self.received_max);
                         let taken = sctp.handle(self.now, packet);
                         self.stats.dropped_sctp += u64::from(!taken);
                         self.follow_sctp();
@@ -407,7 +410,7 @@ impl Layers {
         let (Some(sctp), Some(dtls)) = (&mut self.sctp, &mut self.dtls) else {
             return false;
         };
-        if sctp.set_held(self.now, self.inbox.bytes()) {
+        if sctp.set_held(self.now, self.inbox.bytes(), self.received_max) {
             self.follow_sctp();
             return true;
         }
@@ -521,6 +524,19 @@ impl Layers {
 
     pub(super) fn set_paused(&mut self, lane: Lane, paused: bool) {
         self.inbox.set_paused(lane, paused);
+    }
+
+    pub(super) fn set_received_max(&mut self, bytes: usize) {
+        self.received_max = bytes;
+    }
+
+    pub(super) fn received_bytes(&self) -> usize {
+        let sctp = self.sctp.as_ref().map_or(0, |sctp| sctp.held_bytes());
+        sctp + self.inbox.bytes()
+    }
+
+    pub(super) fn wants_room(&self) -> bool {
+        self.sctp.as_ref().is_some_and(|sctp| sctp.wants_room())
     }
 
     pub(super) fn is_paused(&self, lane: Lane) -> bool {

@@ -68,8 +68,8 @@ impl Guard {
         }
     }
 
-    /// Looks at a packet from the other side; `full` when no more data can be held.
-    pub(crate) fn inspect_received(&mut self, packet: &[u8], full: bool) -> Verdict {
+    /// Looks at a packet from the other side, when the association may hold so much.
+    pub(crate) fn inspect_received(&mut self, packet: &[u8], room: usize) -> Verdict {
         let mut verdict = Verdict::Pass;
         let mut has_data = false;
         for chunk in chunks(packet) {
@@ -84,8 +84,7 @@ impl Guard {
             }
         }
         match verdict {
-            Verdict::Pass if has_data && full => Verdict::Drop,
-            Verdict::Pass if has_data => self.admit_data(packet),
+            Verdict::Pass if has_data => self.admit_data(packet, room),
             verdict => verdict,
         }
     }
@@ -158,9 +157,9 @@ impl Guard {
         self.acknowledged.is_some() && (ahead <= TSN_WINDOW || ahead > u32::MAX / 2)
     }
 
-    /// Takes a packet with data if what the association holds behind a gap stays within bounds. What
-    /// is next in sequence is always taken: it is what lets go of the rest.
-    fn admit_data(&self, packet: &[u8]) -> Verdict {
+    /// Takes a packet with data if what the association holds stays within bounds. What is next in
+    /// sequence lets go of the rest, and finds room where nothing else does.
+    fn admit_data(&self, packet: &[u8], room: usize) -> Verdict {
         let mut contiguous = self.contiguous;
         let mut ahead = 0;
         for data in data(packet) {
@@ -171,8 +170,13 @@ impl Guard {
                 _ => {}
             }
         }
+        let held = self.held_bytes();
         let cost = packet.len() + ahead * ahead::CHUNK_BYTES;
-        if ahead == 0 || self.ahead.total() + cost <= AHEAD_BYTES_MAX {
+        let fits_ahead =
+            self.ahead.total() + cost <= AHEAD_BYTES_MAX && held + cost + SEQUENCE_BYTES <= room;
+        if held + packet.len() > room {
+            Verdict::Drop
+        } else if ahead == 0 || fits_ahead {
             Verdict::Pass
         } else if contiguous != self.contiguous {
             Verdict::Trim
@@ -218,6 +222,12 @@ impl Guard {
     #[allow(dead_code, reason = "read by the tests of the bound")]
     pub(crate) fn held_bytes(&self) -> usize {
         self.ahead.total() + self.unread.cost_up_to(self.contiguous)
+    }
+
+    /// Whether not even a packet that is next in sequence finds room.
+    pub(crate) fn is_full(&self, room: usize) -> bool {
+        let packet = usize::try_from(super::PACKET_BYTES_MAX).unwrap_or_default();
+        self.held_bytes() + packet > room
     }
 
     /// Whether what came in sequence is held within bounds, when all messages were read. It is part
@@ -291,6 +301,8 @@ const TSN_WINDOW: u32 = 4032;
 /// What may wait behind a gap, tables included: more than a whole window of full packets, or 1000
 /// small ones; those beyond are sent again later.
 pub(super) const AHEAD_BYTES_MAX: usize = 1024 * 1024;
+/// Kept free for what comes in sequence: the largest message, in parts.
+const SEQUENCE_BYTES: usize = 96 * 1024;
 /// With the window shut and nothing to read, the association still takes what may complete a
 /// message: twice the largest is enough for everyone who keeps to the maximum.
 const OVERRUN_BYTES_MAX: usize = 128 * 1024;

@@ -89,7 +89,7 @@ impl Duo {
     }
 
     fn set_held(&mut self, bytes: usize) -> bool {
-        self.ends[0].set_held(self.now, bytes)
+        self.ends[0].set_held(self.now, bytes, usize::MAX)
     }
 
     fn has_failed(&self) -> bool {

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use super::packet;
 
 /// What was offered, and what is to be.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Window {
     /// Bytes that the owner holds.
     held: usize,
+    /// Bytes that the owner and the association may hold together.
+    held_max: usize,
     /// The association's last SACK, as it made it.
     sack: Option<Bytes>,
     /// What the last SACK that went out offered.
@@ -18,11 +20,24 @@ pub(super) struct Window {
     update: bool,
 }
 
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            held: 0,
+            held_max: usize::MAX,
+            sack: None,
+            offered: None,
+            update: false,
+        }
+    }
+}
+
 impl Window {
-    /// Says how much the owner holds; `true` when the other side is to be told because it may wait
-    /// for that.
-    pub(super) fn set_held(&mut self, held: usize) -> bool {
+    /// Says how much the owner holds, and how much may be held; `true` when the other side is to be
+    /// told because it may wait for that.
+    pub(super) fn set_held(&mut self, held: usize, held_max: usize) -> bool {
         self.held = held;
+        self.held_max = held_max;
         if let (Some(offered), Some(sack)) = (self.offered, &self.sack) {
             let reopened = self.open(sack).saturating_sub(offered);
             self.update |= offered < NARROW && reopened >= REOPENED;
@@ -30,9 +45,13 @@ impl Window {
         self.update
     }
 
-    /// The owner holds as much as it may.
-    pub(super) fn is_full(&self) -> bool {
-        self.held >= HELD_BYTES_MAX
+    /// What the association may hold.
+    pub(super) fn room(&self) -> usize {
+        if self.held >= HELD_BYTES_MAX {
+            0
+        } else {
+            self.held_max.saturating_sub(self.held)
+        }
     }
 
     /// Something was dropped because of that: who sends on all the same is told once more.
@@ -70,7 +89,8 @@ impl Window {
     /// none: who may send a few bytes at a time does.
     fn open(&self, sack: &[u8]) -> u32 {
         let held = u32::try_from(self.held).unwrap_or(u32::MAX);
-        let window = packet::window(sack).unwrap_or_default();
+        let most = u32::try_from(self.held_max).unwrap_or(u32::MAX);
+        let window = packet::window(sack).unwrap_or_default().min(most);
         let open = window.saturating_sub(held);
         if open < super::PACKET_BYTES_MAX {
             0

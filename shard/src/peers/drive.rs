@@ -50,6 +50,7 @@ impl Peers {
                 self.stats.rebinds.add(1);
             }
         }
+        self.pools.limit_received(seat);
         seat.peer.handle_input(
             now,
             Input::Datagram {
@@ -58,6 +59,7 @@ impl Peers {
                 bytes: datagram.bytes,
             },
         );
+        self.pools.settle_received(seat);
         self.touch(index);
         Ok(())
     }
@@ -134,6 +136,7 @@ impl Peers {
             batch.push(transmit.local, transmit.remote, &transmit.bytes);
         }
         seat.count_drops(&self.stats);
+        self.pools.settle(seat);
         if seat.holds_event() {
             // It is told in the next pass, and the flush goes on there.
             self.work.held.push(index);
@@ -142,15 +145,19 @@ impl Peers {
         } else {
             let deadline = seat.deadline(&self.config);
             self.deadlines.set(index, deadline);
+            self.note_starved(index);
         }
         true
     }
 
-    /// The flush is over: whoever had an event in between is touched for the next pass.
+    /// The flush is over: whoever had an event in between is touched for the next pass, and who
+    /// waited for room that there is now.
     pub(crate) fn end_flush(&mut self) {
         while let Some(index) = self.work.held.pop() {
             self.touch(index);
         }
+        self.wake_starved();
+        self.pools.count(&self.stats);
     }
 
     /// Closes everybody.
@@ -226,6 +233,9 @@ impl Peers {
     fn release(&mut self, index: usize) {
         self.demux.remove(index);
         self.deadlines.set(index, None);
+        if let Some(seat) = self.seats.at(index) {
+            self.pools.vacate(seat);
+        }
         self.seats.remove(index);
         self.count_peers();
     }

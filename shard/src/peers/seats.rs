@@ -9,6 +9,7 @@ use std::{
 
 use rtc_peer::{Lane, Output, Peer, Transmit};
 
+use super::room::Accounts;
 use crate::{
     budget::{self, Budget},
     config::Config,
@@ -99,6 +100,16 @@ impl Seats {
         self.slots.get_mut(index)?.seat.as_deref_mut()
     }
 
+    /// The slot of whoever has most of something.
+    pub(super) fn most(&self, measure: impl Fn(&Seat) -> Option<usize>) -> Option<usize> {
+        let seats = self.slots.iter().map(|slot| slot.seat.as_deref());
+        let measured = seats.enumerate().filter_map(|(index, seat)| {
+            let measure = measure(seat?)?;
+            Some((measure, index))
+        });
+        measured.max().map(|(_, index)| index)
+    }
+
     /// The keys of all who sit.
     pub(super) fn keys(&self) -> Vec<PeerKey> {
         let indices = 0..self.slots.len();
@@ -141,6 +152,9 @@ pub(super) struct Seat {
     pub(super) peer: Peer,
     outboxes: [Outbox; 2],
     budgets: Budgets,
+    pub(super) accounts: Accounts,
+    /// It stands in the list of those who wait for room.
+    pub(super) starved: bool,
     /// It stands in the list of those to be polled for events.
     pub(super) unpolled: bool,
     /// It stands in the list of those to be flushed.
@@ -163,6 +177,8 @@ impl Seat {
             peer,
             outboxes: Default::default(),
             budgets: Budgets::default(),
+            accounts: Accounts::default(),
+            starved: false,
             unpolled: false,
             unflushed: false,
             closing: false,
@@ -239,6 +255,17 @@ impl Seat {
             Lane::Unreliable => unreliable,
         };
         (&mut self.peer, outbox)
+    }
+
+    /// What waits for it takes in memory, in its outboxes and its engine.
+    pub(super) fn waiting_cost(&self) -> usize {
+        let lanes = Lane::ALL.map(|lane| {
+            let outbox = self.outbox(lane);
+            let sent = self.peer.buffered_packets(lane) * Peer::SENT_PACKET_BYTES;
+            let queued = outbox.len() * outbox::PACKET_BYTES;
+            outbox.bytes() + queued + self.peer.buffered_bytes(lane) + sent
+        });
+        lanes.iter().sum()
     }
 
     pub(super) fn outbox(&self, lane: Lane) -> &Outbox {

@@ -12,6 +12,7 @@ use crate::{batch::Batch, handler::Event, socket::Datagram};
 mod budgets;
 mod garbage;
 mod network;
+mod room;
 mod silence;
 mod slow_readers;
 
