@@ -33,6 +33,8 @@ mod channels;
 mod config;
 mod dcep;
 mod dtls;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ice;
 mod inbox;
 mod peer;

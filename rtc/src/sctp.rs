@@ -1,5 +1,7 @@
 //! SCTP around `rtc-sctp`: one association over one DTLS session.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod guard;
 mod packet;
 mod repair;

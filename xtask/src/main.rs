@@ -5,6 +5,7 @@ mod chaos;
 mod ci;
 mod codegen;
 mod command;
+mod fuzz;
 mod sim;
 mod test;
 mod tidy;
@@ -57,6 +58,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Runs the fuzz targets, ten minutes each; see docs/TESTING.md.
+    Fuzz(fuzz::Args),
     /// Checks the house rules that no compiler knows.
     Tidy,
 }
@@ -71,6 +74,7 @@ fn main() -> anyhow::Result<()> {
         Task::Chaos { args } => chaos::run("run", &args),
         Task::Soak { args } => chaos::run("soak", &args),
         Task::Sim { args } => sim::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Tidy => tidy::run(),
     }
 }

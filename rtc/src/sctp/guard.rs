@@ -100,6 +100,12 @@ impl Guard {
         self.acknowledged
     }
 
+    /// For the fuzz targets, which aim at the edge of the window.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn contiguous(&self) -> u32 {
+        self.contiguous
+    }
+
     fn inspect_chunk(&mut self, chunk: &Chunk<'_>) -> Verdict {
         match chunk.kind {
             INIT | INIT_ACK => {

@@ -262,7 +262,7 @@ pub(super) fn with_window(packet: &[u8], window: u32) -> Bytes {
 }
 
 /// Puts the checksum right.
-fn seal(packet: &mut [u8]) {
+pub(super) fn seal(packet: &mut [u8]) {
     if let Some(place) = packet.get_mut(8..12) {
         place.fill(0);
     }
