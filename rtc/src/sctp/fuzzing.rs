@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Event, Protocol, Sctp, packet};
+use super::{Event, HELD_BYTES_MAX, Protocol, Sctp, packet};
 use crate::dcep::Reliability;
 
 /// An association, and another that turns on it.
@@ -91,7 +91,8 @@ impl Association {
 
     /// Our owner holds that many bytes of what came.
     pub fn set_held(&mut self, bytes: usize) {
-        self.ends[0].set_held(self.now, bytes);
+        // What it took of a packet that had been refused comes out of the drain, like all else.
+        let _events = self.ends[0].set_held(self.now, bytes, HELD_BYTES_MAX);
         self.drain();
     }
 
