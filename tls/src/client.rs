@@ -57,7 +57,7 @@ impl Connector {
     /// Connects to `host`, a name or an address, without brackets or with.
     ///
     /// # Errors
-    /// When the host is not reached, or is not whom it should be: [`crate::trouble`] tells.
+    /// When the host is not reached, or is not whom it should be: [`crate::trouble()`] tells.
     pub async fn dial(&self, host: &str, port: u16, secure: bool) -> io::Result<Stream> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((bare, port)).await?;

@@ -8,10 +8,10 @@ use crate::command::{self, root, say};
 
 /// `task` is `run` or `soak`; the arguments are passed on.
 pub(crate) fn run(task: &str, args: &[String]) -> anyhow::Result<()> {
-    let packages = ["coordinator", "commserver", "client-sim", "chaos"];
-    let mut build = vec!["build"];
-    for package in packages {
-        build.extend(["--package", package]);
+    // For packages alone cargo would choose other features, and build their dependencies again.
+    let mut build = vec!["build", "--workspace"];
+    for program in ["coordinator", "commserver", "client-sim", "chaos"] {
+        build.extend(["--bin", program]);
     }
     command::run("", "cargo", &build)?;
     let target =

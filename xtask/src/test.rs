@@ -9,14 +9,14 @@ use crate::command::{self, exists, run_with, say};
 pub(crate) fn run() -> anyhow::Result<()> {
     let browser = browser().context("the browser tests cannot run")?;
     command::run("", "cargo", &["test", "--workspace"])?;
-    // The browser tests kill real processes.
-    command::run("", "cargo", &["build", "--package", "broker"])?;
+    // The browser tests kill real processes. Of the whole workspace, as all else here: for a package
+    // alone cargo chooses other features, and builds half of the dependencies again.
+    command::run("", "cargo", &["build", "--workspace", "--bin", "broker"])?;
     command::run("web", "npm", &["test"])?;
     command::run("web", "npm", &["run", "check"])?;
     let args = [
         "test",
-        "--package",
-        "tests",
+        "--workspace",
         "--test",
         "browser",
         "--",
