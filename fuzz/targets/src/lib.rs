@@ -13,8 +13,8 @@
 )]
 
 mod choices;
-pub mod commserver;
-pub mod coordinator;
+pub mod commserver_steps;
+pub mod coordinator_steps;
 pub mod datagram;
 pub mod description;
 pub mod filter;
@@ -45,7 +45,7 @@ macro_rules! targets {
     };
 }
 
-targets!(packet topic_list signals description datagram sctp filter jwt coordinator commserver);
+targets!(packet topic_list signals description datagram sctp filter jwt coordinator_steps commserver_steps);
 
 /// What a program does that libFuzzer is not around: runs the files named on its command line.
 ///

@@ -6,8 +6,8 @@ use coordinator_core::{Selector, Topology};
 use proto::Role;
 
 use crate::{
-    commserver::world::{Op, World as Server},
-    coordinator::{Claim, World as Coordinator},
+    commserver_steps::world::{Op, World as Server},
+    coordinator_steps::{Claim, World as Coordinator},
 };
 
 /// Runs one input: signals, each with who sends it and its length.

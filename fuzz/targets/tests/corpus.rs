@@ -124,6 +124,6 @@ targets! {
     sctp 500
     filter 5_000
     jwt 2_000
-    coordinator 1_000
-    commserver 1_000
+    coordinator_steps 1_000
+    commserver_steps 1_000
 }

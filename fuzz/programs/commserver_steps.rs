@@ -1,0 +1,11 @@
+//! See `fuzz_targets::commserver_steps`.
+
+#![cfg_attr(feature = "libfuzzer", no_main)]
+
+#[cfg(feature = "libfuzzer")]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz_targets::commserver_steps::run(bytes));
+
+#[cfg(not(feature = "libfuzzer"))]
+fn main() {
+    fuzz_targets::replay(fuzz_targets::commserver_steps::run);
+}
