@@ -225,7 +225,6 @@ impl Guard {
     }
 
     /// What the association holds of what came.
-    #[allow(dead_code, reason = "read by the tests of the bound")]
     pub(crate) fn held_bytes(&self) -> usize {
         self.ahead.total() + self.unread.cost_up_to(self.contiguous)
     }
