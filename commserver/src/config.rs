@@ -96,7 +96,6 @@ impl Config {
     pub const fn memory_max(&self) -> MemoryMax {
         let (limits, rtc) = (&self.limits, &self.rtc);
         let (clients, links) = (limits.peers_max, limits.links_max);
-        let shares = clients.saturating_add(links.saturating_mul(rtc.link_outbox_times));
         let transports = self.transports_max();
         let held = limits
             .held_bytes_max
@@ -108,8 +107,8 @@ impl Config {
         let signals = (self.uplink.queue_max.saturating_mul(2)).saturating_add(rtc.commands_max);
         let asking = self.authentication.waiting_max + self.authentication.calls_max;
         MemoryMax {
-            received: rtc.received.bytes_most(transports),
-            waiting: rtc.waiting.bytes_most(shares.saturating_mul(2)),
+            received: self.inbox_pool().bytes_most(transports),
+            waiting: self.outbox_pool().bytes_most(self.outbox_shares()),
             transports: transports.saturating_mul(Peer::IDLE_BYTES),
             held,
             grants: clients
@@ -123,6 +122,27 @@ impl Config {
                 .saturating_mul(proto::limits::SIGNAL_BYTES_MAX)
                 .saturating_add(asking.saturating_mul(2 * limits.packet_bytes_max)),
         }
+    }
+
+    /// What may wait for all peers together.
+    pub(crate) const fn outbox_pool(&self) -> pool::Config {
+        let bytes_max = self.rtc.outbox_bytes_total_max;
+        pool::Config::within(bytes_max, OUTBOX_SHARE_BYTES, self.outbox_shares())
+    }
+
+    /// A link stands for many clients, and a successor has as much as its predecessor.
+    const fn outbox_shares(&self) -> usize {
+        let links = (self.limits.links_max).saturating_mul(self.rtc.link_outbox_times);
+        self.limits
+            .peers_max
+            .saturating_add(links)
+            .saturating_mul(2)
+    }
+
+    /// What may be held of what all peers sent.
+    pub(crate) const fn inbox_pool(&self) -> pool::Config {
+        let bytes_max = self.rtc.inbox_bytes_total_max;
+        pool::Config::within(bytes_max, Peer::RECEIVED_BYTES_LEAST, self.transports_max())
     }
 
     /// Most transports at once: each peer may have a successor at the door.
@@ -189,10 +209,10 @@ pub struct Rtc {
     pub reliable: outbox::Config,
     /// What waits for a peer on its unreliable lane.
     pub unreliable: outbox::Config,
-    /// What may wait for all peers together.
-    pub waiting: pool::Config,
-    /// What may be held of what all peers sent.
-    pub received: pool::Config,
+    /// What may wait for all peers together, bytes. Each has a share of it to itself.
+    pub outbox_bytes_total_max: usize,
+    /// What may be held of what all peers sent, bytes. Each has a share of it to itself.
+    pub inbox_bytes_total_max: usize,
     /// How many times those two a link holds: it carries what many clients publish.
     pub link_outbox_times: usize,
     /// What a client may send on its reliable lane; links are exempt.
@@ -222,8 +242,8 @@ impl Default for Rtc {
         Self {
             reliable: outbox::Config::RELIABLE,
             unreliable: outbox::Config::UNRELIABLE,
-            waiting: WAITING,
-            received: RECEIVED,
+            outbox_bytes_total_max: 512 * 1024 * 1024,
+            inbox_bytes_total_max: 1536 * 1024 * 1024,
             link_outbox_times: 16,
             reliable_budget: budget::Config::GENEROUS,
             unreliable_budget: budget::Config::GENEROUS,
@@ -321,16 +341,8 @@ impl Default for Authentication {
 
 /// What is kept of what a client may publish to: the verdicts about 64 topics.
 const GRANTS_BYTES: usize = 18 * 1024;
-/// A share is what a client that reads has on its way; a link has that of many.
-const WAITING: pool::Config = pool::Config {
-    bytes_max: 512 * 1024 * 1024,
-    share_bytes: 32 * 1024,
-};
-/// A share is what the largest message needs on a lossy path.
-const RECEIVED: pool::Config = pool::Config {
-    bytes_max: 1300 * 1024 * 1024,
-    share_bytes: Peer::RECEIVED_BYTES_LEAST,
-};
+/// What a client that reads has on its way; a link has that of many.
+const OUTBOX_SHARE_BYTES: usize = 32 * 1024;
 /// A place among a topic's subscribers and one among a peer's topics, with the tables' slack.
 const SUBSCRIPTION_BYTES: usize = 48;
 /// A topic's own, beside its name: its entry, and its slot in the table of names.

@@ -316,9 +316,9 @@ fn rtc(settings: &mut Settings) -> Rtc {
     rtc.link_outbox_times = count(settings, "outbox.link_times", rtc.link_outbox_times);
     budgets(settings, &mut rtc);
     addresses(settings, &mut rtc);
-    let waiting = &mut rtc.waiting.bytes_max;
+    let waiting = &mut rtc.outbox_bytes_total_max;
     *waiting = count(settings, "limits.outbox_bytes_total_max", *waiting);
-    let received = &mut rtc.received.bytes_max;
+    let received = &mut rtc.inbox_bytes_total_max;
     *received = count(settings, "limits.inbox_bytes_total_max", *received);
     rtc
 }

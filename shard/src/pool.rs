@@ -1,32 +1,38 @@
-//! What all peers may hold together, of one kind of memory. Each peer that is there has a share of
-//! its own; what is above the shares comes out of what is left, and goes to whoever asks first. So
-//! a peer within its share never notices the others, and the sum is bounded. Pure.
+//! What all peers may hold together, of one kind of memory. Each peer that may come has a share of
+//! its own, kept for it from the beginning; what is above the shares comes out of one pool, and goes
+//! to whoever asks first. So a peer within its share never notices the others, and the sum is
+//! bounded, whoever comes and goes in whatever order. Pure.
 
 /// A limit for all peers together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// Most bytes together, as long as the shares of those who are there are not more.
-    pub bytes_max: usize,
-    /// Each peer's own.
+    /// Each peer's own, bytes.
     pub share_bytes: usize,
+    /// Most bytes that all may hold above their shares.
+    pub shared_bytes: usize,
 }
 
 impl Config {
     /// No limit.
     pub const NONE: Self = Self {
-        bytes_max: usize::MAX,
         share_bytes: 0,
+        shared_bytes: usize::MAX,
     };
 
-    /// The most that so many shares can come to with what is left beside them.
+    /// The pool that keeps so many shares and what is above them within a total. The shares are
+    /// kept even when they are more than that.
+    #[must_use]
+    pub const fn within(bytes_max: usize, share_bytes: usize, shares: usize) -> Self {
+        Self {
+            share_bytes,
+            shared_bytes: bytes_max.saturating_sub(share_bytes.saturating_mul(shares)),
+        }
+    }
+
+    /// The most that peers with so many shares can hold.
     #[must_use]
     pub const fn bytes_most(&self, shares: usize) -> usize {
-        let reserved = self.share_bytes.saturating_mul(shares);
-        if reserved > self.bytes_max {
-            reserved
-        } else {
-            self.bytes_max
-        }
+        (self.share_bytes.saturating_mul(shares)).saturating_add(self.shared_bytes)
     }
 }
 
@@ -34,8 +40,6 @@ impl Config {
 #[derive(Debug)]
 pub(crate) struct Pool {
     config: Config,
-    /// Shares of those who are there.
-    reserved: usize,
     /// What they hold above their shares.
     drawn: usize,
     /// What they hold.
@@ -70,7 +74,6 @@ impl Pool {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
-            reserved: 0,
             drawn: 0,
             held: 0,
         }
@@ -80,22 +83,16 @@ impl Pool {
     pub(crate) fn set_shares(&mut self, account: &mut Account, shares: usize) {
         let held = account.held;
         self.settle(account, 0);
-        self.reserved -= self.share(account);
         account.shares = shares;
-        self.reserved = self.reserved.saturating_add(self.share(account));
-        if shares > 0 {
-            self.settle(account, held);
-        }
+        self.settle(account, held);
     }
 
     /// Most that a peer may hold now.
     pub(crate) fn room(&self, account: &Account) -> usize {
-        let taken = self.reserved.saturating_add(self.drawn);
-        let left = self.config.bytes_max.saturating_sub(taken);
-        let drawn = account.held.saturating_sub(self.share(account));
-        self.share(account)
-            .saturating_add(drawn)
-            .saturating_add(left)
+        let share = self.share(account);
+        let drawn = account.held.saturating_sub(share);
+        let left = self.config.shared_bytes.saturating_sub(self.drawn);
+        share.saturating_add(drawn).saturating_add(left)
     }
 
     /// A peer holds so much now.
@@ -132,10 +129,8 @@ mod tests {
 
     use super::*;
 
-    const SMALL: Config = Config {
-        bytes_max: 100,
-        share_bytes: 10,
-    };
+    /// For ten shares, and forty above them.
+    const SMALL: Config = Config::within(140, 10, 10);
 
     fn account(pool: &mut Pool, shares: usize) -> Account {
         let mut account = Account::default();
@@ -144,29 +139,47 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_is_what_the_shares_of_those_who_are_there_leave() {
+    fn above_the_shares_there_is_what_they_leave() {
         let mut pool = Pool::new(SMALL);
         let mut one = account(&mut pool, 1);
-        assert_eq!(pool.room(&one), 100);
         let other = account(&mut pool, 3);
-        assert_eq!((pool.room(&one), pool.room(&other)), (70, 90));
-        pool.settle(&mut one, 70);
-        assert_eq!((pool.room(&one), pool.room(&other)), (70, 30));
-        assert_eq!(pool.held(), 70);
+        assert_eq!((pool.room(&one), pool.room(&other)), (50, 70));
+        pool.settle(&mut one, 50);
+        assert_eq!((pool.room(&one), pool.room(&other)), (50, 30));
+        assert_eq!(pool.held(), 50);
         assert!(pool.is_above_share(&one) && !pool.is_above_share(&other));
         pool.settle(&mut one, 9);
-        assert_eq!((pool.room(&one), pool.room(&other)), (70, 90));
+        assert_eq!((pool.room(&one), pool.room(&other)), (50, 70));
     }
 
     #[test]
-    fn who_goes_leaves_its_share_to_the_others() {
+    fn shares_are_kept_for_those_who_are_not_there_yet() {
+        let mut pool = Pool::new(SMALL);
+        let mut one = account(&mut pool, 1);
+        let room = pool.room(&one);
+        pool.settle(&mut one, room);
+        let others = (0..9).map(|_| account(&mut pool, 1));
+        let others: Vec<_> = others.collect();
+        assert!(others.iter().all(|other| pool.room(other) == 10));
+        assert_eq!(pool.held() + 9 * 10, SMALL.bytes_most(10));
+    }
+
+    #[test]
+    fn the_total_is_exact_and_never_below_the_shares() {
+        assert_eq!(SMALL.bytes_most(10), 140);
+        assert_eq!(Config::within(99, 10, 10).bytes_most(10), 100);
+        assert_eq!(Config::NONE.bytes_most(10), usize::MAX);
+    }
+
+    #[test]
+    fn what_one_who_goes_holds_counts_no_more() {
         let mut pool = Pool::new(SMALL);
         let (one, mut other) = (account(&mut pool, 1), account(&mut pool, 1));
-        pool.settle(&mut other, 90);
+        pool.settle(&mut other, 50);
         assert_eq!(pool.room(&one), 10);
         pool.set_shares(&mut other, 0);
         pool.settle(&mut other, 50);
-        assert_eq!((pool.room(&one), pool.held()), (100, 0));
+        assert_eq!((pool.room(&one), pool.held()), (50, 0));
     }
 
     #[test]
@@ -178,28 +191,30 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever they ask for, all that they are given is within the limit, or their shares.
+        /// Whoever comes, goes and asks, in whatever order: all that they are given is within the
+        /// limit, and nobody is refused its share.
         #[test]
-        fn what_is_given_is_bounded(steps in prop::collection::vec((0..8_usize, 0..3_usize, 0..60_usize), 1..200)) {
+        fn what_is_given_is_bounded(
+            steps in prop::collection::vec((0..10_usize, 0..4_usize, 0..60_usize), 1..200),
+        ) {
             let mut pool = Pool::new(SMALL);
-            let mut accounts: Vec<Account> = (0..8).map(|_| Account::default()).collect();
+            let mut accounts: Vec<Account> = (0..10).map(|_| Account::default()).collect();
             for (who, shares, wants) in steps {
+                let others: usize = accounts.iter().map(|a| a.shares).sum();
                 let account = &mut accounts[who];
-                if wants % 7 == 0 {
-                    let grows = shares > account.shares;
-                    // Who comes takes its share out of what is left, if there is that much.
-                    if !grows || pool.room(account) >= account.held + 10 * (shares - account.shares) {
-                        pool.set_shares(account, shares);
-                    }
+                // It may get more shares, and goes with all that it holds.
+                let fits = others - account.shares + shares <= 10;
+                if shares == 0 || (shares > account.shares && fits) {
+                    pool.set_shares(account, shares);
                 }
                 let room = pool.room(account);
+                prop_assert!(room >= 10 * account.shares);
                 if account.shares > 0 && wants <= room {
                     pool.settle(account, wants);
                 }
                 let held: usize = accounts.iter().filter(|a| a.shares > 0).map(|a| a.held).sum();
-                let reserved: usize = accounts.iter().map(|a| 10 * a.shares).sum();
                 prop_assert_eq!(held, pool.held());
-                prop_assert!(held <= SMALL.bytes_max.max(reserved), "{} of {}", held, reserved);
+                prop_assert!(held <= SMALL.bytes_most(10), "{} held", held);
             }
         }
     }

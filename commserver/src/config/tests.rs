@@ -21,8 +21,8 @@ fn the_defaults_fit_into_five_gigabytes() {
 fn the_shares_of_all_fit_into_what_there_is() {
     let config = config();
     let most = config.memory_max();
-    assert_eq!(most.received, config.rtc.received.bytes_max);
-    assert_eq!(most.waiting, config.rtc.waiting.bytes_max);
+    assert_eq!(most.received, config.rtc.inbox_bytes_total_max);
+    assert_eq!(most.waiting, config.rtc.outbox_bytes_total_max);
 }
 
 #[test]
@@ -42,8 +42,8 @@ fn each_limit_counts_for_what_it_allows() {
     assert_eq!(more(|config| config.limits.links_max += 1), link);
     let topic = 256 + TOPIC_BYTES + 40 * (SUBSCRIPTION_BYTES + NEWS_BYTES);
     assert_eq!(more(|config| config.limits.topics_max += 1), topic);
-    assert_eq!(more(|config| config.rtc.received.bytes_max += 1), 1);
-    assert_eq!(more(|config| config.rtc.waiting.bytes_max += 1), 1);
+    assert_eq!(more(|config| config.rtc.inbox_bytes_total_max += 1), 1);
+    assert_eq!(more(|config| config.rtc.outbox_bytes_total_max += 1), 1);
     assert_eq!(more(|config| config.limits.held_bytes_max += 1), 4136);
     let signal = proto::limits::SIGNAL_BYTES_MAX;
     assert_eq!(more(|config| config.uplink.queue_max += 1), 2 * signal);
@@ -54,7 +54,7 @@ fn each_limit_counts_for_what_it_allows() {
 #[test]
 fn shares_that_come_to_more_than_the_total_count_instead_of_it() {
     let mut config = config();
-    config.rtc.received.bytes_max = 1;
+    config.rtc.inbox_bytes_total_max = 1;
     let shares = 2 * 4136 * Peer::RECEIVED_BYTES_LEAST;
     assert_eq!(config.memory_max().received, shares);
 }

@@ -40,17 +40,10 @@ fn taken(network: &mut Network, key: PeerKey, lane: Lane, packets: u32) -> usize
         .count()
 }
 
-fn waiting(bytes_max: usize, share_bytes: usize) -> pool::Config {
-    pool::Config {
-        bytes_max,
-        share_bytes,
-    }
-}
-
 #[test]
 fn what_waits_for_all_is_taken_up_to_the_limit_and_not_beyond() {
     for (bytes_max, fit) in [(10 * COST - 1, 9), (10 * COST, 10), (10 * COST + 1, 10)] {
-        let (mut network, keys) = server(waiting(bytes_max, 0), 2);
+        let (mut network, keys) = server(pool::Config::within(bytes_max, 0, 2), 2);
         assert_eq!(taken(&mut network, keys[0], Lane::Unreliable, 5), 5);
         assert_eq!(taken(&mut network, keys[1], Lane::Unreliable, 8), fit - 5);
         let stats = Arc::clone(&network.peers(SERVER).stats);
@@ -63,7 +56,7 @@ fn what_waits_for_all_is_taken_up_to_the_limit_and_not_beyond() {
 #[test]
 fn who_is_within_its_share_finds_room_when_all_else_is_taken() {
     let share = 6 * COST;
-    let (mut network, keys) = server(waiting(2 * share + 4 * COST, share), 2);
+    let (mut network, keys) = server(pool::Config::within(2 * share + 4 * COST, share, 2), 2);
     assert_eq!(taken(&mut network, keys[0], Lane::Unreliable, 100), 10);
     for lane in Lane::ALL {
         assert_eq!(taken(&mut network, keys[1], lane, 3), 3, "{lane:?}");
@@ -77,7 +70,7 @@ fn who_is_within_its_share_finds_room_when_all_else_is_taken() {
 #[test]
 fn a_reliable_packet_finds_room_at_the_cost_of_who_holds_most() {
     let share = 2 * COST;
-    let (mut network, keys) = server(waiting(3 * share + 20 * COST, share), 3);
+    let (mut network, keys) = server(pool::Config::within(3 * share + 20 * COST, share, 3), 3);
     assert_eq!(taken(&mut network, keys[0], Lane::Reliable, 15), 15);
     assert_eq!(taken(&mut network, keys[1], Lane::Reliable, 12), 12);
     let stats = Arc::clone(&network.peers(SERVER).stats);
@@ -99,7 +92,7 @@ fn a_reliable_packet_finds_room_at_the_cost_of_who_holds_most() {
 
 #[test]
 fn who_asks_for_more_is_closed_when_nobody_holds_more() {
-    let (mut network, keys) = server(waiting(10 * COST, 0), 2);
+    let (mut network, keys) = server(pool::Config::within(10 * COST, 0, 2), 2);
     assert_eq!(taken(&mut network, keys[0], Lane::Reliable, 12), 10);
     let stats = Arc::clone(&network.peers(SERVER).stats);
     assert_eq!(stats.crowded_out.value(), 1);
@@ -111,7 +104,7 @@ fn who_asks_for_more_is_closed_when_nobody_holds_more() {
 #[test]
 fn a_policy_with_gaps_drops_on_the_reliable_lane_too() {
     let mut server = config(1);
-    server.waiting = waiting(10 * COST, 0);
+    server.waiting = pool::Config::within(10 * COST, 0, 1);
     server.reliable.policy = outbox::Policy::FixedQueue;
     let mut network = Network::new([server, config(2)]);
     let [key, _] = network.connect(SERVER, 1);
@@ -128,7 +121,7 @@ fn a_policy_with_gaps_drops_on_the_reliable_lane_too() {
 fn what_many_slow_readers_cost_is_the_limit() {
     for len in [1, 100, 1000, 10_000] {
         let limit = 2 * 1024 * 1024;
-        let (mut network, keys) = server(waiting(limit, 32 * 1024), 16);
+        let (mut network, keys) = server(pool::Config::within(limit, 32 * 1024, 16), 16);
         let (mut most, mut closed) = (0, 0);
         let held = allocation_counter::measure(|| {
             let now = network.now;
@@ -167,7 +160,7 @@ fn what_many_slow_readers_cost_is_the_limit() {
 /// A server that reads so much of each of 13 clients, which have room for everything.
 fn reading_server(limit: usize) -> (Network, Vec<[PeerKey; 2]>) {
     let mut server = config(1);
-    server.received = waiting(limit, Peer::RECEIVED_BYTES_LEAST);
+    server.received = pool::Config::within(limit, Peer::RECEIVED_BYTES_LEAST, 13);
     server.reliable_budget = budget::Config {
         packets_per_s: 50,
         bytes_per_s: 0,
