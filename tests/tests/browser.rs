@@ -53,7 +53,7 @@ async fn play() -> Result<()> {
     }
     let status = browser.wait().await?;
     ensure!(status.success(), "node ended with {status}");
-    ensure!(played >= 11, "only {played} scenarios were played");
+    ensure!(played >= 12, "only {played} scenarios were played");
     Ok(())
 }
 

@@ -175,7 +175,8 @@ interface PeerSink {
     packet(lane: Lane, frame: Uint8Array): void;
     /** A lane's channel has let go of most of what it held back. */
     drained(lane: Lane): void;
-    closed(): void;
+    /** Gone; `code` is what the server's goodbye said, if it said something. */
+    closed(code?: number): void;
 }
 /** Makes sockets. */
 interface Transport {
@@ -287,6 +288,11 @@ declare function fromErrorMessage(message: {
 }): BrokerError;
 /** The reason in a WebSocket close code, if it is one of ours. */
 declare function fromCloseCode(code: number): BrokerError | undefined;
+/**
+ * Why a server closed, when it could say so only with its goodbye. What is final is believed from an
+ * ERROR alone, which the next attempt will bring.
+ */
+declare function fromGoodbye(code: number | undefined): BrokerError;
 /** An error of this library's own. */
 declare function local(reason: LocalReason, detail?: string): BrokerError;
 /** A name in the table. */

@@ -42,12 +42,21 @@ export async function start({ coordinator, token, browser: executablePath }) {
     origin,
     open: (url = `${origin}/`) => openPage(browser, url),
     join: async () => join(await openPage(browser, `${origin}/`), coordinator, token),
+    renderers: () => renderers(browser),
     closePages: () => Promise.all(browser.contexts().map((context) => context.close())),
     stop: async () => {
       await browser.close();
       files.close();
     },
   };
+}
+
+/** The processes that pages live in: one for each context, and what the browser keeps in reserve. */
+async function renderers(browser) {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  await session.detach();
+  return processInfo.filter(({ type }) => type === "renderer").map(({ id }) => id);
 }
 
 async function openPage(browser, url) {

@@ -18,6 +18,7 @@ const scenarios = {
   duplicated,
   pageKilled,
   revoked,
+  slowReader,
   coordinatorKilled,
   commserverDrained,
   commserverKilled,
@@ -243,6 +244,56 @@ async function revoked(stage) {
   await subscribe(eve, "revoked");
   await reach(eve, ben, "revoked");
   assert.equal(await ben.evaluate(() => window.servers.length), 1, "the others stay");
+}
+
+/** A page that is stopped while it is sent more than waits for anybody is told why it was closed. */
+async function slowReader(stage) {
+  const [eve, ben] = await twoServers(stage, "slowReader");
+  const others = await stage.renderers();
+  const ann = await stage.join();
+  const renderers = (await stage.renderers()).filter((pid) => !others.includes(pid));
+  await subscribe(ann, "slowReader");
+  await reach(ben, ann, "slowReader");
+  const [alias] = await aliasesOf(ann);
+  await ann.evaluate(() => {
+    window.reasons = [];
+    window.client.on("state", ({ error }) => error && window.reasons.push(error.reason));
+  });
+  signal(renderers, "SIGSTOP");
+  try {
+    await ben.evaluate(flood, ["slowReader", 3 * 1024 * 1024]);
+    // Servers pass on in order: ann's has seen all of it when eve's has.
+    await reach(ben, eve, "slowReader");
+    await reach(eve, ben, "slowReader");
+  } finally {
+    signal(renderers, "SIGCONT");
+  }
+  await until(ann, "the reason", () => window.reasons.includes("SlowConsumer"));
+  await until(ann, "to be back", () => window.client.status.state === "connected");
+  await reach(ben, ann, "slowReader");
+  assert.deepEqual(await aliasesOf(ann), [alias]);
+}
+
+/** One that was kept in reserve may have gone meanwhile. */
+function signal(pids, name) {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, name);
+    } catch (error) {
+      if (error.code !== "ESRCH") throw error;
+    }
+  }
+}
+
+/** In the page: publishes so many bytes as fast as they are taken. */
+async function flood([topic, bytes]) {
+  const chunk = new Uint8Array(8 * 1024);
+  for (let sent = 0; sent < bytes; sent += chunk.length) {
+    while (window.client.stats().queued.bytes > chunk.length) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    window.client.publish(topic, chunk);
+  }
 }
 
 async function coordinatorKilled(stage) {

@@ -133,6 +133,8 @@ class BrowserPeer implements PeerSocket {
     channel.onbufferedamountlow = () => {
       if (this.live) this.sink.drained(lane);
     };
+    // Comes before the close, if at all.
+    channel.onerror = ({ error }) => this.fail(goodbye(error));
     channel.onclose = () => this.fail();
     channel.onopen = () => this.opened(lane);
   }
@@ -157,12 +159,24 @@ class BrowserPeer implements PeerSocket {
     this.sink.opened("reliable");
   }
 
-  private fail(): void {
+  private fail(code?: number): void {
     if (!this.live) return;
     this.close();
-    this.sink.closed();
+    this.sink.closed(code);
   }
 }
+
+/**
+ * What the SCTP ABORT of the other side says: a number, as the text of a User-Initiated Abort (RFC
+ * 9260 section 3.3.10.12). Browsers pass it on within their message, if at all.
+ */
+function goodbye(error: RTCError): number | undefined {
+  if (error.sctpCauseCode !== USER_INITIATED_ABORT) return undefined;
+  const number = /\breason=(\d{1,5})\b/.exec(error.message)?.[1];
+  return number === undefined ? undefined : Number(number);
+}
+
+const USER_INITIATED_ABORT = 12;
 
 /** Much longer than a thread is kept waiting, much shorter than a handshake. */
 const SETTLE_MS = 100;

@@ -273,7 +273,8 @@ export class Client {
         this.tellBuffered(lane);
         this.drain();
       },
-      closed: () => this.handle({ kind: "peerClosed", peer: id }),
+      closed: (code) =>
+        this.handle({ kind: "peerClosed", peer: id, ...(code !== undefined && { code }) }),
     });
     this.peer = { id, socket };
   }

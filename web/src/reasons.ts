@@ -94,6 +94,15 @@ export function fromCloseCode(code: number): BrokerError | undefined {
   return number > 0 && number < 1000 ? numbered(number) : undefined;
 }
 
+/**
+ * Why a server closed, when it could say so only with its goodbye. What is final is believed from an
+ * ERROR alone, which the next attempt will bring.
+ */
+export function fromGoodbye(code: number | undefined): BrokerError {
+  const row = (REASONS as Readonly<Record<number, Row>>)[code ?? 0];
+  return row?.retryable && code ? numbered(code) : local("PeerLost");
+}
+
 /** An error of this library's own. */
 export function local(reason: LocalReason, detail = ""): BrokerError {
   const { text, retryable } = LOCAL[reason];

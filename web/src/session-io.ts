@@ -18,7 +18,7 @@ export type Input =
   | { kind: "packet"; peer: number; lane: Lane; frame: Uint8Array }
   /** Bytes that a lane's channel holds back; told before a publication and when they drain. */
   | { kind: "buffered"; lane: Lane; bytes: number }
-  | { kind: "peerClosed"; peer: number }
+  | { kind: "peerClosed"; peer: number; code?: number }
   | { kind: RequestKind; request: number; topics: readonly string[] }
   /** The page goes to sleep (`pagehide`): say goodbye, and wait for `nudge`. */
   | { kind: "suspend" }

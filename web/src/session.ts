@@ -17,6 +17,7 @@ import {
   FIRST_MERE_ERROR,
   fromCloseCode,
   fromErrorMessage,
+  fromGoodbye,
   local,
   named,
   numbered,
@@ -142,7 +143,7 @@ export class Session {
       case "buffered":
         return this.outgoing.holdsBack(input.lane, input.bytes);
       case "peerClosed":
-        if (this.peer?.id === input.peer) this.peerFailed(now, local("PeerLost"));
+        if (this.peer?.id === input.peer) this.peerFailed(now, fromGoodbye(input.code));
         return;
       case "subscribe":
       case "unsubscribe":

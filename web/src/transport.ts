@@ -32,7 +32,8 @@ export interface PeerSink {
   packet(lane: Lane, frame: Uint8Array): void;
   /** A lane's channel has let go of most of what it held back. */
   drained(lane: Lane): void;
-  closed(): void;
+  /** Gone; `code` is what the server's goodbye said, if it said something. */
+  closed(code?: number): void;
 }
 
 /** Makes sockets. */

@@ -13,6 +13,7 @@ class FakeChannel {
   full = false;
   onopen?: () => void;
   onclose?: () => void;
+  onerror?: (event: { error: object }) => void;
   onmessage?: (event: { data: unknown }) => void;
   onbufferedamountlow?: () => void;
 
@@ -126,7 +127,7 @@ function open() {
     opened: (lane) => log.push(`opened ${lane}`),
     packet: (lane: Lane, frame) => log.push(`${lane} ${[...frame]}`),
     drained: (lane) => log.push(`drained ${lane}`),
-    closed: () => log.push("closed"),
+    closed: (code) => log.push(code === undefined ? "closed" : `closed ${code}`),
   });
   return { peer, log, connection: FakeConnection.last };
 }
@@ -232,6 +233,23 @@ test("a channel that closes, or takes nothing more, is the end, told once", () =
   full.connection.open("reliable").full = true;
   full.peer.send("reliable", Uint8Array.of(1));
   assert.deepEqual(full.log, ["closed"]);
+});
+
+test("a goodbye says why, where the browser passes it on", () => {
+  const abort = "Peer reported error(s): User-Initiated Abort, reason=";
+  for (const [error, said] of [
+    [{ sctpCauseCode: 12, message: `${abort}11` }, "closed 11"],
+    [{ sctpCauseCode: 12, message: `${abort}to rest` }, "closed"],
+    [{ sctpCauseCode: 12, message: `${abort}111111` }, "closed"],
+    [{ sctpCauseCode: 4, message: `${abort}11` }, "closed"],
+    [{ sctpCauseCode: null, message: "Transport channel closed" }, "closed"],
+  ] as const) {
+    const { log, connection } = open();
+    const channel = connection.open("reliable");
+    channel.onerror?.({ error });
+    channel.onclose?.();
+    assert.deepEqual(log, [said], error.message);
+  }
 });
 
 test("disconnected is not a death, failed is", () => {

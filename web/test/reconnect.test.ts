@@ -86,6 +86,20 @@ test("a lost peer is replaced and told everything", () => {
   assert.deepEqual([driver.session.status.alias, driver.session.status.server], [101, 8]);
 });
 
+test("a goodbye is believed where trying again is right", () => {
+  for (const [code, reason] of [
+    [11, "SlowConsumer"],
+    [26, "PeerLost"],
+    [999, "PeerLost"],
+    [0, "PeerLost"],
+  ] as const) {
+    const driver = new Driver().connect(7, [8]);
+    driver.input({ kind: "peerClosed", peer: driver.peer, code });
+    const { state, error } = driver.session.status;
+    assert.deepEqual([state, error?.reason], ["reconnecting", reason]);
+  }
+});
+
 test("a peer that dies young does not reset the wait", () => {
   const driver = new Driver().connect(7);
   let wait = 0;
