@@ -31,6 +31,8 @@ pub struct Config {
     pub region: Option<String>,
     /// What becomes of reliable publications made while there is no server.
     pub offline: Offline,
+    /// Most topics at a time. 1,024, as servers allow by default; the server's limit holds besides.
+    pub subscriptions_max: usize,
     /// Limits of the event queue.
     pub events: EventsConfig,
     /// Waits between tries.
@@ -57,6 +59,7 @@ impl Config {
             resume: None,
             region: None,
             offline: session.offline,
+            subscriptions_max: session.subscriptions_max,
             events: EventsConfig::default(),
             backoff: session.backoff,
             connect_timeout: session.connect_timeout,
@@ -156,6 +159,7 @@ impl Config {
             ping_interval: self.ping_interval,
             backoff: self.backoff,
             offline: self.offline,
+            subscriptions_max: self.subscriptions_max,
             ..session::Config::default()
         }
     }

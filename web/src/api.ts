@@ -19,6 +19,8 @@ export interface Options {
   queue?: Partial<QueueOptions>;
   /** Unreliable packets are dropped while the channel holds back more bytes. Default 64 KiB. */
   unreliableBufferedMax?: number;
+  /** Most topics at a time. Default 1,024, as servers allow by default. */
+  subscriptionsMax?: number;
   /** STUN and TURN servers, if the commservers are not reachable without. */
   iceServers?: RTCIceServer[];
   /** For tests. */

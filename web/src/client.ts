@@ -17,6 +17,7 @@ import type {
   Status,
 } from "./api.js";
 import { BrowserTransport } from "./browser.js";
+import { SUBSCRIPTIONS_MAX } from "./generated/limits.js";
 import { QUEUE_DEFAULTS } from "./outbox.js";
 import { type BrokerError, local } from "./reasons.js";
 import { Session } from "./session.js";
@@ -61,6 +62,7 @@ export class Client {
       resume: options.resume,
       queue: { ...QUEUE_DEFAULTS, ...options.queue },
       unreliableBufferedMax: options.unreliableBufferedMax ?? 64 * 1024,
+      subscriptionsMax: options.subscriptionsMax ?? SUBSCRIPTIONS_MAX,
       random: options.random ?? Math.random,
     });
     this.unlisten = this.listenToPage();

@@ -55,6 +55,8 @@ export interface SessionConfig {
   readonly queue: QueueOptions;
   /** Above this many bytes held back by the unreliable channel, packets are dropped. */
   readonly unreliableBufferedMax: number;
+  /** Topics that may be wanted at a time. */
+  readonly subscriptionsMax: number;
   /** A number in [0, 1). */
   readonly random: () => number;
 }

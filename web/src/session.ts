@@ -36,7 +36,7 @@ export class Session {
   private readonly outputs: Output[] = [];
   private readonly signalling: Signalling;
   private readonly credentials: Credentials;
-  private readonly subscriptions = new Subscriptions();
+  private readonly subscriptions: Subscriptions;
   private readonly outgoing: Outgoing;
   private readonly pings = new Pings();
   private peer: Peer | undefined;
@@ -48,6 +48,7 @@ export class Session {
   private shown: Status | undefined;
 
   constructor(private readonly config: SessionConfig) {
+    this.subscriptions = new Subscriptions(config.subscriptionsMax);
     this.outgoing = new Outgoing(config, this.stats, (lane, frame) =>
       this.outputs.push({ kind: "send", lane, frame }),
     );

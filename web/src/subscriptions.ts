@@ -2,7 +2,7 @@
  * Which topics this client wants, and the requests that bring a server to the same mind: SUBSCRIBE
  * and UNSUBSCRIBE with ids, or towards a server of 2019 the whole set as SUBSCRIPTION. Pure.
  */
-import { PLAIN_TOPIC_LIST_BYTES_MAX, SUBSCRIPTIONS_MAX } from "./generated/limits.js";
+import { PLAIN_TOPIC_LIST_BYTES_MAX } from "./generated/limits.js";
 import { type BrokerError, local, named } from "./reasons.js";
 import { topicError } from "./topic.js";
 import { requestFrame, subscriptionFrame, utf8 } from "./wire.js";
@@ -50,6 +50,8 @@ export class Subscriptions {
   private peer: { dialect: Dialect; packetLimit: number } | undefined;
   private lastId = 0;
   private refreshAt = Number.POSITIVE_INFINITY;
+
+  constructor(private readonly subscriptionsMax: number) {}
 
   /** The topics wanted now. */
   get topics(): string[] {
@@ -195,7 +197,7 @@ export class Subscriptions {
       if (error) return error;
     }
     const added = new Set(topics.filter((topic) => !this.wanted.has(topic)));
-    const tooMany = this.wanted.size + added.size > SUBSCRIPTIONS_MAX;
+    const tooMany = this.wanted.size + added.size > this.subscriptionsMax;
     return tooMany ? named("TooManySubscriptions") : undefined;
   }
 

@@ -30,9 +30,10 @@ export class Driver {
   ) {
     this.session = new Session({
       token: "token",
+      unreliableBufferedMax: 1_000,
+      subscriptionsMax: 1_024,
       ...options,
       queue: { ...QUEUE_DEFAULTS, ...options.queue },
-      unreliableBufferedMax: 1_000,
       random: options.random ?? (() => 0.5),
     });
   }
