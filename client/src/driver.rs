@@ -19,7 +19,9 @@ use crate::{
     config::Config,
     credentials,
     endpoint::Endpoint,
-    session::{Event, Input, Output, PeerId, Session, SignalKind, TokenRequest, TokenUnavailable},
+    session::{
+        self, Event, Input, Output, PeerId, Session, SignalKind, TokenRequest, TokenUnavailable,
+    },
     signalling::{self, Manner, Order, Shown},
 };
 
@@ -372,19 +374,11 @@ fn close_reason(reason: CloseReason) -> Reason {
         CloseReason::IdleTimeout => Reason::IdleTimeout,
         CloseReason::MessageTooLarge => Reason::MessageTooLarge,
         CloseReason::BadDescription | CloseReason::FingerprintMismatch => Reason::ProtocolViolation,
-        CloseReason::RemoteCode(code) => told_reason(code),
+        CloseReason::RemoteCode(code) => session::told_reason(code),
         CloseReason::Remote | CloseReason::DtlsFailed | CloseReason::SctpFailed => {
             Reason::TransportClosed
         }
     }
-}
-
-/// Why a server closed, when it could say so only with its goodbye. What is final is believed from
-/// an ERROR alone, which the next attempt will bring.
-fn told_reason(code: u16) -> Reason {
-    Reason::from_number(code.into())
-        .filter(|reason| reason.retryable())
-        .unwrap_or(Reason::TransportClosed)
 }
 
 const fn rtc_lane(lane: Lane) -> rtc_peer::Lane {

@@ -36,6 +36,7 @@ pub use event::{
     SignalKind, SocketId, TokenRequest, TokenUnavailable,
 };
 use flush::Flushes;
+pub(crate) use link::told_reason;
 use link::{Link, Phase};
 use outgoing::Outgoing;
 pub use outgoing::{PublishError, Published};

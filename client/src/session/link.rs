@@ -17,6 +17,14 @@ use super::{
     timers::Timer,
 };
 
+/// Why a server closed, when it could say so only with its goodbye. What is final is believed from
+/// an ERROR alone, which the next attempt will bring.
+pub(crate) fn told_reason(code: u16) -> Reason {
+    Reason::from_number(code.into())
+        .filter(|reason| reason.retryable())
+        .unwrap_or(Reason::TransportClosed)
+}
+
 /// How far a peer has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {

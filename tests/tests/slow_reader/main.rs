@@ -96,8 +96,8 @@ struct Runs(Vec<Duration>);
 
 impl fmt::Display for Runs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [median, p99] = [50, 99].map(|percent| self.0[self.0.len() * percent / 100]);
-        write!(f, "runs of {RUN}: median {median:?}, p99 {p99:?}")
+        let at = |percent: usize| self.0.get(self.0.len() * percent / 100);
+        write!(f, "runs of {RUN}: median {:?}, p99 {:?}", at(50), at(99))
     }
 }
 

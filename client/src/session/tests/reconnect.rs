@@ -3,6 +3,25 @@
 use super::*;
 
 #[test]
+fn a_goodbye_is_believed_where_trying_again_is_right() {
+    for (code, reason) in [
+        (11, Reason::SlowConsumer),
+        (26, Reason::TransportClosed),
+        (999, Reason::TransportClosed),
+        (0, Reason::TransportClosed),
+    ] {
+        let mut script = Script::connected();
+        script.outputs.clear();
+        let peer = script.peer();
+        script.input(Input::PeerClosed {
+            peer,
+            reason: told_reason(code),
+        });
+        assert_eq!(script.take_event(), Event::Disconnected { reason });
+    }
+}
+
+#[test]
 fn a_lost_peer_is_replaced_and_told_everything() {
     let mut script = Script::connected();
     script.subscribe(&["a", "b"]);
