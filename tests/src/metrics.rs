@@ -1,5 +1,6 @@
 //! What a server counts, as its metrics page says.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
@@ -31,6 +32,17 @@ impl Metrics {
         let values = self.0.lines().filter_map(|line| line.strip_prefix(name));
         let mut values = values.filter_map(|rest| rest.strip_prefix(' ')?.parse().ok());
         values.next().unwrap_or_default()
+    }
+
+    /// All values whose families begin with one of these, by their names with labels.
+    #[must_use]
+    pub fn beginning_with(&self, families: &[&str]) -> BTreeMap<String, u64> {
+        let wanted = |line: &&str| families.iter().any(|family| line.starts_with(family));
+        let values = self.0.lines().filter(wanted);
+        let values = values.filter_map(|line| line.rsplit_once(' '));
+        values
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+            .collect()
     }
 
     /// What the transport dropped for a reason.

@@ -1,76 +1,24 @@
-//! Sizes at their limits: of a packet, and of a message on a data channel.
+//! Sizes: of a message on a data channel at its limit, and of the largest packets on their way.
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use client::session::PublishError;
 use proto::limits::PACKET_BYTES_MAX;
-use proto::{Lane as OurLane, Message as _, Reason};
+use proto::{Lane as OurLane, Reason};
 use tests::cluster::Cluster;
-use tests::double::wire::{Kind, Message, Topic};
-use tests::double::{Client, Lane, Manner, Packet};
+use tests::double::{Client, Lane, Manner, Packet, wire};
 use tests::member::Member;
 
 const TOPIC: &str = "plaza/1";
 
-/// An encoded TOPIC of exactly `size` bytes, and its body.
 fn packet(size: usize) -> (Bytes, Bytes) {
-    let encode = |body: usize| {
-        let body = Bytes::from(vec![b'x'; body]);
-        let kind = Kind::Topic.into();
-        let topic = Topic {
-            kind,
-            from_alias: 0,
-            topic: TOPIC.to_owned(),
-            body: body.clone(),
-        };
-        (Message::Topic(topic).encode(), body)
-    };
-    let overhead = encode(size).0.len() - size;
-    let fitting = (size - overhead - 4..=size)
-        .map(encode)
-        .find(|(bytes, _)| bytes.len() == size);
-    fitting.unwrap_or_default()
+    wire::topic_of_size(TOPIC, size)
 }
 
 async fn joined(cluster: &Cluster, manner: &Manner) -> Result<Client> {
     let client = Client::join_as(&cluster.url(), manner).await?;
     client.auth(b"").await;
     Ok(client)
-}
-
-#[tokio::test]
-async fn a_packet_up_to_the_limit_passes_and_one_beyond_is_an_error() -> Result<()> {
-    let cluster = Cluster::start(1).await?;
-    let mut sender = joined(&cluster, &Manner::default()).await?;
-    let mut reader = joined(&cluster, &Manner::default()).await?;
-    reader.subscribe(&[TOPIC]).await;
-    reader.settle().await?;
-    for lane in [Lane::Reliable, Lane::Unreliable] {
-        for size in [PACKET_BYTES_MAX - 1, PACKET_BYTES_MAX] {
-            let (bytes, sent) = packet(size);
-            assert_eq!(bytes.len(), size);
-            sender.send(lane, bytes).await;
-            let Packet::Forward { body, .. } = reader.expect().await? else {
-                bail!("of {size}")
-            };
-            assert!(body == sent, "of {size}");
-        }
-        sender.send(lane, packet(PACKET_BYTES_MAX + 1).0).await;
-        let Packet::Foreign { bytes, .. } = sender.expect().await? else {
-            bail!("no ERROR")
-        };
-        let error = proto::ErrorMessage::decode(bytes)?;
-        assert_eq!(error.code, u32::from(Reason::PacketTooLarge.number()));
-        // The channel stays.
-        sender.publish(lane, TOPIC, "small").await;
-        let Packet::Forward { body, .. } = reader.expect().await? else {
-            bail!("not small")
-        };
-        assert_eq!(body, "small");
-    }
-    assert_eq!(sender.settle().await?, []);
-    assert_eq!(reader.settle().await?, []);
-    cluster.stop().await
 }
 
 #[tokio::test]

@@ -206,6 +206,26 @@ pub struct Decoded {
     pub unknown_fields: Vec<u32>,
 }
 
+/// A TOPIC that is so many bytes long when it is encoded, and its body.
+#[must_use]
+pub fn topic_of_size(topic: &str, size: usize) -> (Bytes, Bytes) {
+    let encode = |body: usize| {
+        let body = Bytes::from(vec![b'x'; body]);
+        let packet = Topic {
+            kind: Kind::Topic.into(),
+            from_alias: 0,
+            topic: topic.to_owned(),
+            body: body.clone(),
+        };
+        (Message::Topic(packet).encode(), body)
+    };
+    let overhead = encode(size).0.len() - size;
+    let fitting = (size - overhead - 4..=size)
+        .map(encode)
+        .find(|(bytes, _)| bytes.len() == size);
+    fitting.unwrap_or_default()
+}
+
 /// Decodes one message.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use commserver_core::{Config, Input, Limits};
-use proto::{ConnectionRefusedMessage, MessageType, Reason, Role};
+use proto::{ConnectionRefusedMessage, Lane, MessageType, Reason, Role};
 
 use crate::server::{INSTANCE, Server};
 
@@ -28,14 +28,21 @@ fn refused(server: &mut Server) -> Vec<(u64, u32)> {
 #[test]
 fn a_rush_keeps_its_places() {
     let mut server = with_room_for(2);
+    let (ann, bob) = (server.client(10), server.client(11));
+    server.subscription(bob, "a");
+    let opened = server.opened.len();
     server.connect(1, Role::Client);
     server.connect(2, Role::UnknownRole);
+    assert_eq!(refused(&mut server), []);
     assert_eq!(server.broker.stats().handshakes, 2);
     server.pass(Duration::from_millis(2_999));
     server.connect(3, Role::Client);
     let full = u32::from(Reason::ServerFull.number());
     assert_eq!(refused(&mut server), [(3, full)]);
+    assert_eq!(server.broker.stats().refusals[&Reason::ServerFull], 1);
     assert_eq!(server.closed, [], "nobody makes way that soon");
+    server.publish(ann, Lane::Reliable, "a", "x");
+    assert_eq!(server.take(bob).len(), 1, "those who are in do not notice");
     // Servers have a limit of their own.
     server.connect(100, Role::CommunicationServer);
     assert_eq!(refused(&mut server), []);
@@ -44,7 +51,7 @@ fn a_rush_keeps_its_places() {
     assert_eq!(refused(&mut server), []);
     assert_eq!(server.broker.stats().handshakes, 2);
 
-    let (first, ..) = server.opened[0];
+    let (first, ..) = server.opened[opened];
     server.input(Input::PeerOpened { peer: first });
     assert_eq!(server.broker.stats().handshakes, 1);
     server.connect(3, Role::Client);

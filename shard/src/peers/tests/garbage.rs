@@ -183,6 +183,27 @@ fn checks_of_strangers_are_looked_at_so_often_and_no_more() {
     assert_eq!(counted.len(), 2, "{counted:?}");
 }
 
+#[test]
+fn a_burst_of_strangers_checks_is_looked_at_and_not_one_more() {
+    for (sent, looked_at) in [(9, 9), (10, 10), (11, 10)] {
+        let mut town = Town::new();
+        let budget = budget::Config {
+            packets_per_s: 1,
+            bytes_per_s: 0,
+            burst: Duration::from_secs(10),
+        };
+        town.network.peers(SERVER).config.unproved_budget = budget;
+        let whole = check(&town.user());
+        for _ in 0..sent {
+            town.inject(Town::stranger(), &whole);
+        }
+        let counted = town.ends();
+        assert_eq!(counted[&DropReason::BadIntegrity], looked_at, "{sent}");
+        let dropped = counted.get(&DropReason::UnprovedLimited);
+        assert_eq!(dropped.copied().unwrap_or_default(), sent - looked_at);
+    }
+}
+
 /// Whoever can write a peer's address on a datagram gets as far as its DTLS, and no further.
 #[test]
 fn garbage_from_a_peers_own_address_is_counted_and_harms_nobody() {
