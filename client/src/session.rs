@@ -5,7 +5,6 @@
 //! [`Session::poll_output`] to `None`, then sleeps until [`Session::next_deadline`]. The tokio
 //! shell, the load tester and the simulation do.
 
-mod backoff;
 mod commands;
 mod config;
 mod event;
@@ -27,9 +26,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::Reason;
+use proto::{Reason, backoff::Backoff};
 
-use backoff::Backoff;
 pub use config::{Backoff as BackoffConfig, Config, Offline, Overflow, TokenSource};
 pub use event::{
     Event, Identity, Input, Message, Output, PeerId, RequestError, RequestId, ServerError,
@@ -119,7 +117,7 @@ impl Session {
         let mut session = Self {
             timers: Timers::default(),
             random: Random::new(config.seed),
-            backoff: Backoff::new(config.backoff),
+            backoff: Backoff::new(config.backoff.first, config.backoff.max),
             tokens: Tokens::new(config.token.clone()),
             signalling: Signalling::Down,
             servers: Servers::default(),

@@ -12,10 +12,11 @@ use std::{
 
 use auth::{ClusterSecret, Role};
 use bytes::Bytes;
-use commserver_core::{ResumeToken, backoff::Backoff};
+use commserver_core::ResumeToken;
 use futures_util::{SinkExt, StreamExt};
 use http::{Uri, header};
-use rand::{SeedableRng, rngs::SmallRng};
+use proto::backoff::Backoff;
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use shard::Handle;
 use tls::{Connector, Stream, Trust};
 use tokio::{
@@ -129,7 +130,7 @@ impl Uplink {
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = sleep(backoff.step(&mut rng)) => {}
+                () = sleep(backoff.step(rng.random())) => {}
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The wire: schema, generated types, topic names, numbered reasons, limits.
 //!
-//! Bytes to types and back, nothing else: no sockets, no time, no state. Everything that two
-//! programs of the project must agree on is here, and every other crate may import it.
+//! Bytes to types and back: no sockets, no clock, no state but a count of attempts. Everything that
+//! two programs of the project must agree on is here, and every other crate may import it.
 //!
 //! ```
 //! use proto::{Message, MessageType, PingMessage, peek};
@@ -17,6 +17,7 @@
 )]
 mod generated;
 
+pub mod backoff;
 pub mod filter;
 pub mod frame;
 pub mod interest;

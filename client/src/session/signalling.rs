@@ -148,7 +148,8 @@ impl Session {
     /// names servers that are alive now.
     pub(super) fn retry(&mut self, now: Instant, reason: Reason, least: Duration) {
         self.hang_up();
-        let after = self.backoff.next(least, &mut self.random);
+        // On top of what was asked for, for whoever asked for that asked many.
+        let after = least + self.backoff.step(self.random.fraction());
         self.timers.set(Timer::Dial, now + after);
         if self.link.is_none() {
             self.emit(Event::Retrying { reason, after });

@@ -17,7 +17,6 @@
 //! assert_eq!(broker.next_deadline(), None);
 //! ```
 
-pub mod backoff;
 mod broker;
 mod config;
 mod grants;

@@ -14,9 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
+use proto::backoff::Backoff;
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
-use crate::{Timings, backoff::Backoff};
+use crate::Timings;
 
 /// The servers that the coordinator lists, ourselves apart.
 #[derive(Debug)]
@@ -193,7 +194,7 @@ impl Mesh {
             Standing::Pending => target.due = None,
             Standing::Apart => {
                 if target.due.is_none() {
-                    target.due = Some(now + target.backoff.step(&mut self.rng));
+                    target.due = Some(now + target.backoff.step(self.rng.random()));
                 }
             }
         }
@@ -209,7 +210,7 @@ impl Mesh {
                 continue;
             }
             if alias > own && target.backoff.attempts() < PAUSES_OF_THE_LOWER {
-                target.due = Some(now + target.backoff.step(&mut self.rng));
+                target.due = Some(now + target.backoff.step(self.rng.random()));
                 continue;
             }
             target.due = None;
