@@ -1,7 +1,8 @@
 //! The command line: flags over environment over file over defaults, logging, signals, exit codes.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    fmt::Display,
+    io::{self, Write},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -9,14 +10,12 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::ValueEnum;
 use settings::EXIT_CONFIG;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::{Config, Server, Status, from_settings};
 
@@ -57,9 +56,9 @@ pub struct Args {
     /// Let in every client, whoever it is
     #[arg(long)]
     pub insecure: bool,
-    /// How the log looks, on stderr
-    #[arg(long, value_enum, default_value_t)]
-    pub log_format: LogFormat,
+    /// How the log looks, on stderr: `pretty` or `json` [default: pretty]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
     /// Check the configuration and exit: 0 when it is good, 64 when it is not
     #[arg(long)]
     pub check_config: bool,
@@ -68,29 +67,19 @@ pub struct Args {
     pub print_config: bool,
 }
 
-/// How the log looks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Pretty,
-    /// For programs.
-    Json,
-}
-
 /// The whole program. Exit codes: 0 after a shutdown that was asked for, 64 for a configuration
 /// that cannot be used, 1 for anything else, 130 when a second signal cut the shutdown short.
 #[must_use]
 pub fn main(args: Args) -> ExitCode {
     settings::panic::end_the_process();
-    start_log(args.log_format);
     let environment = |name: &str| std::env::var(name).ok();
     let loaded = from_settings::load(&args, environment);
     let config = match loaded.config {
         Ok(config) => config,
         Err(problems) => {
+            complain(&"the configuration is not valid");
             for problem in problems.lines() {
-                tracing::error!(%problem, "bad configuration");
+                complain(&problem);
             }
             return ExitCode::from(EXIT_CONFIG);
         }
@@ -101,13 +90,14 @@ pub fn main(args: Args) -> ExitCode {
     if args.check_config {
         return say("the configuration is good\n");
     }
+    loaded.log.start();
     if loaded.insecure {
         tracing::warn!("INSECURE: every client is let in, whoever it is");
     }
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            complain(&format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -175,22 +165,10 @@ async fn watch_signals(signals: [Signal; 2], shutdown: CancellationToken) {
     }
 }
 
-fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        // A closed terminal must not end the server.
-        .log_internal_errors(false)
-        .with_writer(io::stderr);
-    let started = match format {
-        LogFormat::Pretty => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-    if let Err(error) = started {
-        // The program that hosts this one logs already.
-        tracing::debug!(%error, "the log was started before");
-    }
+/// Writes to stderr, whatever the log leaves out.
+fn complain(what: &dyn Display) {
+    // Without standard error there is nobody to tell; the exit status says it too.
+    drop(writeln!(io::stderr(), "commserver: {what}"));
 }
 
 /// Writes to stdout. Whoever closed it does not want to hear.

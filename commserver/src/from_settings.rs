@@ -15,7 +15,7 @@ use auth::ClusterSecret;
 use auth_settings::Host;
 use http::Uri;
 use proto::region::{REGION_BYTES_MAX, is_region};
-use settings::{Effective, Problems, Settings, Value};
+use settings::{Effective, Log, Problems, Settings, Value};
 use shard::{
     budget,
     outbox::{self, Policy},
@@ -35,6 +35,8 @@ pub(crate) struct Loaded {
     pub(crate) effective: Effective,
     /// Every client is let in.
     pub(crate) insecure: bool,
+    /// What is logged.
+    pub(crate) log: Log,
 }
 
 /// All layers, lowest first: defaults, the file that `args` names, `environment`, `args`.
@@ -63,6 +65,7 @@ fn take_all(
     let advertise: Vec<IpAddr> = settings.take("advertise", Vec::new());
     let admin_listen = settings.take("admin_listen", Some(ADMIN_LISTEN));
     shards(&mut settings);
+    let log = Log::take(&mut settings);
     let cluster_secret = cluster_secret(&mut settings, environment);
     let host = Host {
         environment,
@@ -98,6 +101,7 @@ fn take_all(
         effective: settings.effective(),
         config: settings.finish().map(|_| config),
         insecure: doors.insecure,
+        log,
     }
 }
 
@@ -109,6 +113,7 @@ fn add_flags(settings: &mut Settings, args: &Args) {
         ("rtc_listen", "--rtc-listen", &args.rtc_listen),
         ("shards", "--shards", &args.shards),
         ("admin_listen", "--admin-listen", &args.admin_listen),
+        ("log.format", "--log-format", &args.log_format),
         (
             "cluster_secret_file",
             "--cluster-secret-file",

@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
@@ -13,10 +13,7 @@ use settings::EXIT_CONFIG;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Config, Server,
-    from_settings::{self, Loaded, LogFormat},
-};
+use crate::{Config, Server, from_settings};
 
 /// Brings clients and communication servers together. Carries no application data.
 #[derive(Debug, Clone, Default, Parser)]
@@ -90,7 +87,10 @@ pub fn run(args: &Args) -> ExitCode {
     if args.check_config {
         return print(&"the configuration is valid\n");
     }
-    start_log(&loaded);
+    loaded.log.start();
+    if loaded.insecure {
+        tracing::warn!("INSECURE: every client is let in, without any token");
+    }
     match serve(loaded.config) {
         Ok(End::InOrder) => ExitCode::SUCCESS,
         Ok(End::CutShort) => ExitCode::from(EXIT_CUT_SHORT),
@@ -182,26 +182,6 @@ fn raise_file_limit(config: &Config) {
             needed,
             "fewer open files than sessions are allowed: lower limits.clients_max, or raise `ulimit -n`"
         );
-    }
-}
-
-/// To standard error, so that standard output has the ready line alone.
-fn start_log(loaded: &Loaded) {
-    let log = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        // It would say so on standard error too, and panic where that is what is closed.
-        .log_internal_errors(false)
-        .with_ansi(io::stderr().is_terminal())
-        .with_env_filter(loaded.log_filter.clone());
-    let started = match loaded.log_format {
-        LogFormat::Pretty => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-    if started.is_err() {
-        tracing::debug!("somebody else has set up the log");
-    }
-    if loaded.insecure {
-        tracing::warn!("INSECURE: every client is let in, without any token");
     }
 }
 

@@ -15,8 +15,7 @@ use auth::{ClusterSecret, SharedSecret, registered::Standing, secret};
 use auth_settings::Host;
 use coordinator_core::{Instance, Rate, Selector, Topology};
 use proto::filter::Filters;
-use settings::{Effective, Problems, Settings};
-use tracing_subscriber::EnvFilter;
+use settings::{Effective, Log, Problems, Settings};
 
 use crate::{
     Accounts, AddressLimits, Config, Limits, Outbox, Proxies, ProxyHeader, Timeouts,
@@ -30,14 +29,7 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) effective: Effective,
     pub(crate) insecure: bool,
-    pub(crate) log_filter: EnvFilter,
-    pub(crate) log_format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    Pretty,
-    Json,
+    pub(crate) log: Log,
 }
 
 /// All layers, lowest first: defaults, the file that `args` names, `environment`, `args`.
@@ -63,8 +55,7 @@ pub(crate) fn load(
     let listen = settings.take("listen", LISTEN);
     let admin_listen = settings.take("admin_listen", Some(admin_listen(listen)));
     let admin_secret = admin_secret(&mut settings, admin_listen, &environment);
-    let log_filter = log_filter(&mut settings);
-    let log_format = log_format(&mut settings);
+    let log = Log::take(&mut settings);
     // Stand-ins are never run: where they stand, there is a problem.
     let defaults = Config::new(
         doors.clients,
@@ -101,8 +92,7 @@ pub(crate) fn load(
     Ok(Loaded {
         config,
         insecure: doors.insecure,
-        log_filter,
-        log_format,
+        log,
         effective: settings.finish()?,
     })
 }
@@ -241,19 +231,6 @@ fn cluster_secret(
             None
         }
     }
-}
-
-fn log_filter(settings: &mut Settings) -> EnvFilter {
-    let text = settings.take("log.filter", "info".to_string());
-    EnvFilter::try_new(&text).unwrap_or_else(|error| {
-        settings.problem(format!("log.filter: {error}"));
-        EnvFilter::default()
-    })
-}
-
-fn log_format(settings: &mut Settings) -> LogFormat {
-    let choices = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
-    settings.take_choice("log.format", LogFormat::Pretty, &choices)
 }
 
 fn instance(settings: &mut Settings) -> Instance {

@@ -20,6 +20,7 @@
 //! assert!(effective.to_string().contains("limits.peers_max = 20  # BROKER_LIMITS__PEERS_MAX"));
 //! ```
 
+pub mod log;
 pub mod network;
 mod outcome;
 pub mod panic;
@@ -35,7 +36,7 @@ use std::{
 
 use self::outcome::Taken;
 pub use self::outcome::{Effective, Problems};
-pub use self::{network::Network, value::Value};
+pub use self::{log::Log, network::Network, value::Value};
 
 /// The layers, until everything is taken out of them.
 pub struct Settings {

@@ -42,9 +42,9 @@ impl Process {
         let program = program()?;
         let mut child = Command::new(&program)
             .args(args)
+            .env("BROKER_LOG__FILTER", "error")
             .envs(variables.iter().copied())
             .env("BROKER_CLUSTER_SECRET", cluster_secret)
-            .env("RUST_LOG", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

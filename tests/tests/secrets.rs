@@ -37,7 +37,6 @@ fn command(args: &[&str], variables: &[(&str, &str)]) -> Result<Command> {
         .args(args)
         .env_clear()
         .envs(variables.iter().copied())
-        .env("RUST_LOG", "trace")
         .env("BROKER_LOG__FILTER", "trace")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

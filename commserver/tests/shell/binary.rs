@@ -95,3 +95,60 @@ fn what_cannot_be_used_is_64_however_it_is_asked() {
     let output = commserver(&["--help"]).output().expect("it ran");
     assert_eq!(output.status.code(), Some(0));
 }
+
+/// Runs one until it is told to go, and yields what it has logged.
+async fn log(settings: &[(&str, &str)]) -> String {
+    let coordinator = Coordinator::new().await;
+    let arguments = ["--rtc-listen", "127.0.0.1:0", "--insecure", "--coordinator"];
+    let mut command = commserver(&arguments);
+    command
+        .env_remove("RUST_LOG")
+        .envs(settings.iter().copied());
+    let mut child = command.arg(&coordinator.url).spawn().expect("started");
+    coordinator.accept().await.welcome(77).await;
+    let stdout = child.stdout.take().expect("its stdout");
+    let stopped = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        send_signal(&child, "-TERM");
+        child.wait_with_output().expect("its end").stderr
+    });
+    let stderr = within(stopped).await.expect("waited");
+    String::from_utf8(stderr).expect("text")
+}
+
+#[tokio::test]
+async fn logs_what_its_settings_say() {
+    let usual = log(&[]).await;
+    assert!(
+        usual.contains("INSECURE") && usual.contains("shutting down"),
+        "{usual}"
+    );
+    assert!(!usual.contains("DEBUG"), "{usual}");
+
+    let json = log(&[
+        ("BROKER_LOG__FORMAT", "json"),
+        ("BROKER_LOG__FILTER", "commserver=info"),
+    ]);
+    let json = json.await;
+    let is_object = |line: &str| line.starts_with("{\"timestamp\":") && line.ends_with('}');
+    assert!(
+        json.contains("shutting down") && json.lines().all(is_object),
+        "{json}"
+    );
+
+    let quiet = log(&[("BROKER_LOG__FILTER", "error"), ("RUST_LOG", "trace")]).await;
+    assert_eq!(quiet, "");
+}
+
+#[test]
+fn what_is_wrong_is_told_whatever_is_logged() {
+    let arguments = ["--coordinator", "here", "--insecure"];
+    let output = commserver(&arguments)
+        .env("BROKER_LOG__FILTER", "off")
+        .output();
+    let output = output.expect("it ran");
+    assert_eq!(output.status.code(), Some(64));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("coordinator"), "{told}");
+}

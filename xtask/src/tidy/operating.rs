@@ -19,12 +19,12 @@ struct Block {
 const BLOCKS: [Block; 6] = [
     Block {
         name: "settings of coordinator",
-        sources: &["coordinator/src/from_settings.rs"],
+        sources: &["coordinator/src/from_settings.rs", "settings/src/log.rs"],
         names: settings,
     },
     Block {
         name: "settings of commserver",
-        sources: &["commserver/src/from_settings.rs"],
+        sources: &["commserver/src/from_settings.rs", "settings/src/log.rs"],
         names: settings,
     },
     Block {
@@ -211,7 +211,7 @@ mod tests {
             compare(&block, &settings(CODE), text),
             [
                 "docs/OPERATING.md: no line for limits.a_max among the settings of coordinator",
-                "docs/OPERATING.md: gone is not in coordinator/src/from_settings.rs",
+                "docs/OPERATING.md: gone is not in coordinator/src/from_settings.rs, settings/src/log.rs",
                 "docs/OPERATING.md: file: expected BROKER_FILE, got BROKER_FILES",
             ]
         );
