@@ -37,7 +37,9 @@ fn command(args: &[&str], variables: &[(&str, &str)]) -> Result<Command> {
         .args(args)
         .env_clear()
         .envs(variables.iter().copied())
+        // Servers read the one, the other programs the other.
         .env("BROKER_LOG__FILTER", "trace")
+        .env("RUST_LOG", "trace")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
