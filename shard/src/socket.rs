@@ -14,6 +14,8 @@ use tokio::{io::Interest, net::UdpSocket};
 use crate::batch::Run;
 
 mod mmsg;
+#[cfg(test)]
+mod refusals;
 mod sources;
 
 use sources::Sources;
@@ -28,6 +30,8 @@ pub(crate) struct Socket {
     /// One block, cut into as many buffers as one receive call fills.
     buffer: Box<[u8]>,
     metas: Box<[RecvMeta]>,
+    #[cfg(test)]
+    pub(crate) refusals: refusals::Refusals,
 }
 
 /// What one send call took.
@@ -76,6 +80,8 @@ impl Socket {
             sources: Sources::default(),
             buffer: vec![0; receive_buffers * RECEIVE_BUFFER_BYTES].into(),
             metas: vec![RecvMeta::default(); receive_buffers].into(),
+            #[cfg(test)]
+            refusals: refusals::Refusals::default(),
         })
     }
 
@@ -167,6 +173,8 @@ impl Socket {
             src_ip: self.source(run.local),
         };
         self.io.try_io(Interest::WRITABLE, || {
+            #[cfg(test)]
+            self.refusals.next()?;
             self.state.try_send(UdpSockRef::from(&self.io), &transmit)
         })
     }
@@ -189,6 +197,8 @@ impl Socket {
                 bytes: run.bytes.len(),
             }),
             _ => self.io.try_io(Interest::WRITABLE, || {
+                #[cfg(test)]
+                self.refusals.next()?;
                 let datagrams = mmsg::send(&self.io, &batch)?;
                 let bytes = batch.iter().take(datagrams).map(|(_, bytes)| bytes.len());
                 Ok(Written {

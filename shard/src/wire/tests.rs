@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
+use rustix::io::Errno;
+
 use super::*;
 
 fn wire(listen: &str, impair: Option<Impair>) -> Wire {
@@ -100,6 +102,62 @@ async fn what_the_system_refuses_is_counted_and_the_rest_goes_on() {
     assert_eq!((got[0].2[0], got[1].2[0]), (1, 3));
     assert_eq!(from.stats.dropped(DropReason::SocketError), 1);
     assert_eq!(from.stats.datagrams_out.value(), 2);
+}
+
+/// Three datagrams to each of two, the first two of which make a run.
+fn fill(from: &mut Wire, to: &[Wire; 2]) {
+    let local = from.local_addr();
+    for to in to {
+        for len in [900, 900, 10] {
+            from.batch().push(local, to.local_addr(), &vec![1; len]);
+        }
+    }
+}
+
+/// ENOBUFS: the queue of the network card is full, just now.
+#[tokio::test]
+async fn what_finds_no_buffer_is_counted_and_the_rest_goes_on() {
+    let mut from = wire("127.0.0.1:0", None);
+    let mut to = [wire("127.0.0.1:0", None), wire("127.0.0.1:0", None)];
+    fill(&mut from, &to);
+    from.socket.refusals.expect([Some(Errno::NOBUFS)]);
+    from.write(Instant::now()).await;
+    let lost = from.stats.dropped(DropReason::SocketError);
+    assert!((1..=3).contains(&lost), "a call of a run: {lost}");
+    assert_eq!(from.stats.datagrams_out.value(), 6 - lost);
+    // All of the other's, and all that comes later.
+    assert_eq!(gather(&mut to[1], 3).await.len(), 3);
+    fill(&mut from, &to);
+    from.write(Instant::now()).await;
+    assert_eq!(gather(&mut to[1], 3).await.len(), 3);
+    assert_eq!(from.stats.dropped(DropReason::SocketError), lost);
+    assert_eq!(from.stats.dropped(DropReason::SocketFull), 0);
+}
+
+/// EAGAIN: the socket's own buffer is full, and stays so.
+#[tokio::test]
+async fn a_socket_that_stays_full_loses_what_waits_and_no_more() {
+    let mut from = wire("127.0.0.1:0", None);
+    let mut to = [wire("127.0.0.1:0", None), wire("127.0.0.1:0", None)];
+    fill(&mut from, &to);
+    // The first run goes. A new socket is told once that there is room.
+    let full = std::iter::repeat_n(Some(Errno::AGAIN), 100);
+    from.socket.refusals.expect([None].into_iter().chain(full));
+    from.write(Instant::now()).await;
+    let lost = from.stats.dropped(DropReason::SocketFull);
+    let sent = from.stats.datagrams_out.value();
+    assert!(
+        lost > 0 && sent > 0 && lost + sent == 6,
+        "{lost} and {sent}"
+    );
+    assert_eq!(from.batch().len(), 0, "nothing waits for ever");
+    assert_eq!(from.stats.dropped(DropReason::SocketError), 0);
+    // The system would say that there is room again; only a new socket hears so here.
+    from.socket = Socket::bind("127.0.0.1:0".parse().unwrap(), 1024 * 1024, 4).unwrap();
+    fill(&mut from, &to);
+    from.write(Instant::now()).await;
+    assert_eq!(from.stats.datagrams_out.value(), sent + 6);
+    assert_eq!(gather(&mut to[1], 3).await.len(), 3);
 }
 
 #[tokio::test]
