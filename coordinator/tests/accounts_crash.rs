@@ -1,5 +1,5 @@
-//! A coordinator that is killed at any moment: every registration that it has acknowledged is there
-//! when it is back.
+//! A coordinator that is killed at any moment, and one whose disk is full: every registration that it
+//! has acknowledged is there when it is back, or when there is room again.
 
 #[cfg(test)]
 mod tests {
@@ -9,13 +9,19 @@ mod tests {
         process::{Child, Command, Stdio},
         sync::mpsc::{self, Sender},
         thread,
+        time::{Duration, Instant},
     };
+
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
     const ADMIN: &str = "the operator's secret";
 
     fn start(store: &str) -> (Child, String) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_coordinator"))
+        let coordinator = env!("CARGO_BIN_EXE_coordinator");
+        let mut child = Command::new("/bin/sh")
             .env_clear()
+            // A file that may not grow is an error, as a full disk is, and no signal.
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", coordinator])
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "none"])
             .env("BROKER_CLUSTER_SECRET", "0123456789abcdef")
             .env("BROKER_ADMIN_SECRET", ADMIN)
@@ -61,6 +67,71 @@ mod tests {
                 _ => return,
             }
         }
+    }
+
+    /// What a coordinator answers to somebody who opens a session with a token.
+    fn upgrade(addr: &str, token: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(addr)?;
+        write!(
+            stream,
+            "GET /connect HTTP/1.1\r\nHost: c\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n\
+             Authorization: Bearer {token}\r\n\r\n"
+        )?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line)?;
+        Ok(line)
+    }
+
+    /// How large a file the process may write.
+    fn set_room(child: &Child, bytes: Option<u64>) {
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(pid, Resource::Fsize, limit).expect("its limit");
+    }
+
+    #[test]
+    fn without_room_nobody_registers_and_all_goes_on_when_there_is_some() {
+        let path = std::env::temp_dir().join(format!("accounts-full-{}", std::process::id()));
+        let (mut child, addr) = start(path.to_str().expect("UTF-8"));
+        let registered = post(&addr, "register", "ann").expect("an answer");
+        assert!(registered.starts_with("HTTP/1.1 201 "), "{registered}");
+        let login = post(&addr, "login", "ann").expect("an answer");
+        let (_, token) = login.split_once("\"bearerToken\":\"").expect(&login);
+        let (token, _) = token.split_once('"').expect(&login);
+
+        set_room(&child, Some(4_096));
+        for client in ["bob", "cid"] {
+            let full = post(&addr, "register", client).expect("an answer");
+            assert!(full.starts_with("HTTP/1.1 503 "), "{full}");
+            assert!(
+                full.contains("\"503\"") && full.contains("not just now"),
+                "{full}"
+            );
+        }
+        // Whoever has a token needs no file.
+        let session = upgrade(&addr, token).expect("an answer");
+        assert!(session.starts_with("HTTP/1.1 101 "), "{session}");
+
+        set_room(&child, None);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let registered = post(&addr, "register", "bob").expect("an answer");
+            if registered.starts_with("HTTP/1.1 201 ") {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{registered}");
+        }
+        for client in ["ann", "bob"] {
+            let login = post(&addr, "login", client).expect("an answer");
+            assert!(login.starts_with("HTTP/1.1 200 "), "{client}: {login}");
+        }
+        child.kill().expect("it runs");
+        child.wait().expect("its end");
+        std::fs::remove_file(&path).expect("the store");
     }
 
     #[test]

@@ -1,7 +1,15 @@
 //! The file that registered clients are in. What was acknowledged is there after any crash: each
-//! change is a transaction, on disk before it is told.
+//! change is a transaction, on disk before it is told. When the disk fails it (it is full), the file
+//! is closed, for the database does nothing more with it, and opened again by whoever comes next.
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{
+    fs::OpenOptions,
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use parking_lot::RwLock;
 
 use redb::{
     Builder, Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
@@ -41,54 +49,69 @@ pub(super) enum Added {
 }
 
 #[derive(Debug)]
-pub(super) struct Store(Database);
+pub(super) struct Store {
+    path: PathBuf,
+    /// None while the file has failed us.
+    database: RwLock<Option<Database>>,
+}
+
+/// Opens the file, or makes one that nobody else may read.
+fn open(path: &Path) -> Result<Database, Error> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    let database = Builder::new()
+        .set_cache_size(CACHE_BYTES)
+        .create_with_backend(FileBackend::new(file).map_err(redb::Error::from)?)
+        .map_err(redb::Error::from)?;
+    let begun = database.begin_write().map_err(redb::Error::from)?;
+    // So that nobody who reads finds that there is none.
+    drop(begun.open_table(CLIENTS).map_err(redb::Error::from)?);
+    begun.commit().map_err(redb::Error::from)?;
+    Ok(database)
+}
 
 impl Store {
-    /// Opens the file, or makes one that nobody else may read.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
-        let database = Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(FileBackend::new(file).map_err(redb::Error::from)?)
-            .map_err(redb::Error::from)?;
-        let begun = database.begin_write().map_err(redb::Error::from)?;
-        // So that nobody who reads finds that there is none.
-        drop(begun.open_table(CLIENTS).map_err(redb::Error::from)?);
-        begun.commit().map_err(redb::Error::from)?;
-        Ok(Self(database))
+        Ok(Self {
+            path: path.into(),
+            database: RwLock::new(Some(open(path)?)),
+        })
     }
 
     /// How many there are; none where it cannot be told.
     pub(super) fn count(&self) -> u64 {
-        let count =
-            || -> Result<u64, redb::Error> { Ok(self.0.begin_read()?.open_table(CLIENTS)?.len()?) };
-        count().unwrap_or_default()
+        let count = |database: &Database| -> Result<u64, redb::Error> {
+            Ok(database.begin_read()?.open_table(CLIENTS)?.len()?)
+        };
+        self.with(|database| Ok(count(database)?))
+            .unwrap_or_default()
     }
 
     pub(super) fn find(&self, client: &str) -> Result<Option<Account>, Error> {
-        let find = || -> Result<_, redb::Error> {
-            let table = self.0.begin_read()?.open_table(CLIENTS)?;
+        let find = |database: &Database| -> Result<_, redb::Error> {
+            let table = database.begin_read()?.open_table(CLIENTS)?;
             Ok(table.get(client)?.map(|found| read(found.value())))
         };
-        find()?.transpose()
+        self.with(|database| find(database)?.transpose())
     }
 
     pub(super) fn for_each_token(&self, mut f: impl FnMut(&str, &str)) -> Result<(), Error> {
-        let table = self.0.begin_read().map_err(redb::Error::from)?;
-        let table = table.open_table(CLIENTS).map_err(redb::Error::from)?;
-        for entry in table.iter().map_err(redb::Error::from)? {
-            let (client, account) = entry.map_err(redb::Error::from)?;
-            if let Some(token) = read(account.value())?.token {
-                f(client.value(), &token.id);
+        self.with(|database| {
+            let table = database.begin_read().map_err(redb::Error::from)?;
+            let table = table.open_table(CLIENTS).map_err(redb::Error::from)?;
+            for entry in table.iter().map_err(redb::Error::from)? {
+                let (client, account) = entry.map_err(redb::Error::from)?;
+                if let Some(token) = read(account.value())?.token {
+                    f(client.value(), &token.id);
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     pub(super) fn add(
@@ -143,13 +166,33 @@ impl Store {
         &self,
         change: impl FnOnce(&mut redb::Table<'_, &'static str, &'static [u8]>) -> Result<T, redb::Error>,
     ) -> Result<T, Error> {
-        let transaction = self.0.begin_write().map_err(redb::Error::from)?;
-        let done = {
-            let mut table = transaction.open_table(CLIENTS).map_err(redb::Error::from)?;
-            change(&mut table)?
+        self.with(|database| {
+            let transaction = database.begin_write().map_err(redb::Error::from)?;
+            let done = {
+                let mut table = transaction.open_table(CLIENTS).map_err(redb::Error::from)?;
+                change(&mut table)?
+            };
+            transaction.commit().map_err(redb::Error::from)?;
+            Ok(done)
+        })
+    }
+
+    fn with<T>(&self, job: impl FnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+        if self.database.read().is_none() {
+            let mut database = self.database.write();
+            if database.is_none() {
+                *database = Some(open(&self.path)?);
+            }
+        }
+        let done = match &*self.database.read() {
+            Some(database) => job(database),
+            // It has failed somebody else since.
+            None => Err(Error::Closed),
         };
-        transaction.commit().map_err(redb::Error::from)?;
-        Ok(done)
+        if let Err(Error::Database(_)) = done {
+            self.database.write().take();
+        }
+        done
     }
 }
 
@@ -169,6 +212,8 @@ pub(crate) enum Error {
     File(#[from] io::Error),
     #[error(transparent)]
     Database(#[from] Box<redb::Error>),
+    #[error("the file has failed, and is opened again")]
+    Closed,
     #[error("an account cannot be read: {0}")]
     Account(#[source] serde_json::Error),
 }
