@@ -17,13 +17,10 @@ mod stats;
 mod subject;
 mod table;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use processes::{child, cores, exec, metrics, usage};
+use processes::{child, cores, driver, driver::say, exec, metrics, usage};
 
 /// Measures the broker, a plain relay and the kernel's limit on the same load.
 #[derive(Debug, Parser)]
@@ -48,23 +45,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let done = match Flags::parse().task {
+    driver::finish(match Flags::parse().task {
         Task::Run(flags) => run::main(flags),
         Task::Page(page) => page.write(),
         Task::Exec(exec) => exec.run(),
         Task::Limit(limit) => limit.run(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// For the person in front of the terminal.
-fn say(line: &str) {
-    // Whoever closed standard error does not want to know.
-    let _said = writeln!(io::stderr(), "{line}");
+    })
 }

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use processes::driver::Whereabouts;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -40,18 +41,8 @@ pub(crate) struct Flags {
     /// How often everything is measured; at least 3 to be quoted [default: 3, quick 1].
     #[arg(long)]
     rounds: Option<u32>,
-    /// Folder of the release binaries.
-    #[arg(long, value_name = "DIR")]
-    programs: PathBuf,
-    /// The repository.
-    #[arg(long, value_name = "DIR")]
-    root: PathBuf,
-    /// Where results and logs go.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// The command that takes the measurement again.
-    #[arg(long)]
-    command: String,
+    #[command(flatten)]
+    at: Whereabouts,
 }
 
 /// Measures, until it is done or interrupted.
@@ -146,19 +137,19 @@ fn progress(run: &Run, start: Instant) -> String {
 fn keep(results: &Results, flags: &Flags) -> anyhow::Result<()> {
     let whole = !results.quick && !results.partial && results.skipped.is_empty();
     let folder = if whole {
-        flags.root.join(PLOTS)
+        flags.at.root.join(PLOTS)
     } else {
-        flags.out.join("page")
+        flags.at.out.join("page")
     };
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let json = folder.join("results.json");
     let text = serde_json::to_string_pretty(results).context("the results as JSON")?;
     fs::write(&json, text + "\n").with_context(|| json.display().to_string())?;
     let page = if whole {
-        flags.root.join(PAGE)
+        flags.at.root.join(PAGE)
     } else {
         let page = folder.with_extension("md");
-        fs::copy(flags.root.join(PAGE), &page).context(PAGE)?;
+        fs::copy(flags.at.root.join(PAGE), &page).context(PAGE)?;
         page
     };
     page::write(results, &page, &folder)?;
@@ -199,13 +190,13 @@ impl Flags {
             "engines",
             "client-sim",
         ] {
-            let path = self.programs.join(program);
+            let path = self.at.programs.join(program);
             ensure!(path.is_file(), "{}: not built", path.display());
         }
-        let logs = self.out.join("logs");
+        let logs = self.at.out.join("logs");
         fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
         Ok(Setup {
-            programs: self.programs.clone(),
+            programs: self.at.programs.clone(),
             logs,
             allowed_cores: cores::allowed()?,
         })
@@ -218,13 +209,13 @@ impl Flags {
     fn results(&self, setup: &Setup, rounds: u32) -> Results {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         Results {
-            command: self.command.clone(),
+            command: self.at.command.clone(),
             quick: self.quick,
             partial: !self.only.is_empty() || !self.subjects.is_empty(),
             rounds,
             started: machine::utc(since_1970.map_or(0, |since| since.as_secs())),
             took_s: 0.0,
-            commit: machine::commit(&self.root),
+            commit: machine::commit(&self.at.root),
             machine: Machine::describe(&setup.allowed_cores),
             cores: Cores::divide(&setup.allowed_cores, 1),
             runs: Vec::new(),

@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::plan::{Fault, Place};
+use crate::blow::{Fault, Place};
 
 /// All forwarders. They end when this is dropped.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ fn byte(index: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Way;
+    use crate::blow::Way;
 
     const CROWD: Place = Place::Crowd(2);
     const SERVER: Place = Place::Server(0);

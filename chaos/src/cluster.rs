@@ -2,7 +2,7 @@
 //! each with an address of its own, and the cable between them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use processes::{child::Child, cores, footprint::Footprint, metrics::Metrics};
 
 use crate::{
+    blow::Place,
     cable::{Cable, address, advertised},
-    plan::Place,
 };
 
 /// How large it is, and where things are.
@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) servers: usize,
     pub(crate) crowds: usize,
     pub(crate) clients_of_crowd: u32,
+    /// A crowd more, which comes later.
+    pub(crate) newcomers: u32,
     pub(crate) topics: u32,
     pub(crate) every_ms: u64,
 }
@@ -45,6 +47,8 @@ pub(crate) struct Cluster {
     admins: BTreeMap<Place, String>,
     /// Which server has had which alias.
     pub(crate) aliases: BTreeMap<u64, usize>,
+    /// Those of them that were killed.
+    pub(crate) ended: BTreeSet<u64>,
     environment: Vec<(&'static str, String)>,
     cores: Vec<usize>,
 }
@@ -72,6 +76,7 @@ impl Cluster {
             ports: BTreeMap::new(),
             admins: BTreeMap::new(),
             aliases: BTreeMap::new(),
+            ended: BTreeSet::new(),
             environment,
             cores: cores::allowed()?,
         };
@@ -185,12 +190,17 @@ impl Cluster {
         let dial = self.dial(place).await?;
         let setup = &self.setup;
         let first = u32::try_from(index)? * setup.clients_of_crowd;
+        let clients = if index < setup.crowds {
+            setup.clients_of_crowd
+        } else {
+            setup.newcomers
+        };
         let mut args = vec!["crowd".to_owned()];
         for (flag, value) in [
             ("coordinator", format!("ws://{dial}")),
             ("listen", address(place).to_string()),
             ("first", first.to_string()),
-            ("clients", setup.clients_of_crowd.to_string()),
+            ("clients", clients.to_string()),
             ("topics", setup.topics.to_string()),
             ("every-ms", setup.every_ms.to_string()),
             ("log", self.log_of(index).display().to_string()),
@@ -215,6 +225,10 @@ impl Cluster {
 
     /// Ends a process as `kill -9` does.
     pub(crate) async fn kill(&mut self, place: Place) -> anyhow::Result<()> {
+        if let Place::Server(killed) = place {
+            let of_killed = self.aliases.iter().filter(|(_, index)| **index == killed);
+            self.ended.extend(of_killed.map(|(alias, _)| *alias));
+        }
         match self.running.remove(&place) {
             Some(child) => child.kill().await,
             None => Ok(()),
@@ -253,14 +267,31 @@ impl Cluster {
     /// Tasks of the coordinator and of each server.
     pub(crate) async fn tasks(&self) -> anyhow::Result<BTreeMap<Place, f64>> {
         let mut tasks = BTreeMap::new();
-        for (&place, admin) in &self.admins {
-            let metrics = Metrics::scrape(std::slice::from_ref(admin)).await?;
-            let found = ["broker_tasks", "coordinator_tasks"]
-                .iter()
-                .find_map(|name| metrics.value(name));
-            tasks.insert(place, found.context("no metric for tasks")?);
+        for &place in self.admins.keys() {
+            let name = match place {
+                Place::Coordinator => "coordinator_tasks",
+                _ => "broker_tasks",
+            };
+            tasks.insert(place, self.metric(place, name).await?);
         }
         Ok(tasks)
+    }
+
+    /// Servers that do not have one link to each other.
+    pub(crate) async fn links_amiss(&self) -> anyhow::Result<u32> {
+        let mut amiss = 0;
+        for server in 0..self.setup.servers {
+            let links = self.metric(Place::Server(server), "broker_links").await?;
+            let others = u32::try_from(self.setup.servers - 1)?;
+            amiss += u32::from(links != f64::from(others));
+        }
+        Ok(amiss)
+    }
+
+    async fn metric(&self, place: Place, name: &'static str) -> anyhow::Result<f64> {
+        let admin = self.admins.get(&place).context("no /metrics")?;
+        let metrics = Metrics::scrape(std::slice::from_ref(admin)).await?;
+        metrics.value(name).context(name)
     }
 
     /// Ends the clients, and then asks the servers to end, which they have to.

@@ -95,14 +95,14 @@ impl One {
         let (client, topic) = (self.client.clone(), self.topic.clone());
         // The client asks each server anew by itself; the fence below says that it has.
         asking.spawn(async move { client.subscribe(&[&topic]).await });
-        // Whatever its predecessor has said last.
-        self.tell(What::Away).await;
+        self.tell(What::Born).await;
         tokio::time::sleep(phase).await;
         let mut due = tokio::time::interval(pace);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut number = 0;
         // The server that has not confirmed it yet.
         let mut at_server = None;
+        let mut welcomed_as = None;
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -125,6 +125,11 @@ impl One {
                     {
                         at_server = None;
                     }
+                    let alias = self.client.welcomed_as();
+                    if let Some(alias) = alias.filter(|_| alias != welcomed_as) {
+                        self.tell(What::Welcomed(alias)).await;
+                    }
+                    welcomed_as = alias;
                     self.publish(number).await;
                     number += 1;
                 }

@@ -52,8 +52,12 @@ impl Publication {
 pub(crate) enum What {
     /// It is on a server (by its alias), and its subscription has been confirmed there.
     Subscribed(u64),
-    /// It is on none.
+    /// It is on none any more.
     Away,
+    /// Its process has begun: whatever its predecessor has said last.
+    Born,
+    /// It has a session at the coordinator, under this alias.
+    Welcomed(u64),
     /// It has published this, and was connected.
     Sent(Publication),
     /// It has published this, and it waits.
@@ -79,6 +83,8 @@ impl fmt::Display for Line {
         match what {
             What::Subscribed(server) => write!(f, "subscribed {server}"),
             What::Away => write!(f, "away"),
+            What::Born => write!(f, "born"),
+            What::Welcomed(alias) => write!(f, "welcomed {alias}"),
             What::Stopped => write!(f, "stopped"),
             What::Sent(it) => write!(f, "sent {} {} {}", it.client, it.life, it.number),
             What::Queued(it) => write!(f, "queued {} {} {}", it.client, it.life, it.number),
@@ -99,6 +105,8 @@ impl FromStr for Line {
         let what = match kind {
             "subscribed" => What::Subscribed(word()?.parse()?),
             "away" => What::Away,
+            "born" => What::Born,
+            "welcomed" => What::Welcomed(word()?.parse()?),
             "stopped" => What::Stopped,
             _ => {
                 let publication = Publication {
@@ -134,6 +142,8 @@ mod tests {
         for what in [
             What::Subscribed(117),
             What::Away,
+            What::Born,
+            What::Welcomed(118),
             What::Stopped,
             What::Sent(publication),
             What::Queued(publication),

@@ -2,9 +2,11 @@
 //! (`run`); wears one down with a steady load, and looks at what grows (`soak`). `cargo xtask chaos`
 //! and `cargo xtask soak` build everything and start this; docs/TESTING.md says what they show.
 
+mod blow;
 mod cable;
 mod cluster;
 mod crowd;
+mod held;
 mod judge;
 mod log;
 mod plan;
@@ -12,13 +14,13 @@ mod run;
 mod soak;
 mod trend;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use processes::exec::Exec;
+use processes::{
+    driver::{self, say},
+    exec::Exec,
+};
 
 /// Breaks a cluster on purpose, or wears it down.
 #[derive(Debug, Parser)]
@@ -43,23 +45,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let done = match Flags::parse().task {
+    driver::finish(match Flags::parse().task {
         Task::Run(flags) => run::main(flags),
         Task::Soak(flags) => soak::main(flags),
         Task::Crowd(flags) => crowd::main(flags),
         Task::Exec(exec) => exec.run(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// For the person in front of the terminal.
-fn say(line: &str) {
-    // Whoever closed standard error does not want to know.
-    let _said = writeln!(io::stderr(), "{line}");
+    })
 }

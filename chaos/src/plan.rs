@@ -1,87 +1,11 @@
-//! What breaks when, from a seed: the same seed, the same plan.
+//! What breaks when: from a seed, the same plan for the same seed, or as somebody wishes.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
+use anyhow::{Context as _, bail, ensure};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-/// A process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Place {
-    Coordinator,
-    /// A commserver.
-    Server(usize),
-    /// Some of the clients.
-    Crowd(usize),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Coordinator => f.write_str("coordinator"),
-            Self::Server(index) => write!(f, "server {index}"),
-            Self::Crowd(index) => write!(f, "crowd {index}"),
-        }
-    }
-}
-
-/// What a fault strikes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Target {
-    Process(Place),
-    /// The cable between two processes: the one that dials, and the one that is dialed.
-    Path(Place, Place),
-}
-
-/// Which way of a path is struck, as seen from the first of its ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    There,
-    Back,
-    Both,
-}
-
-impl Way {
-    pub(crate) const fn there(self) -> bool {
-        matches!(self, Self::There | Self::Both)
-    }
-
-    pub(crate) const fn back(self) -> bool {
-        matches!(self, Self::Back | Self::Both)
-    }
-}
-
-/// How it is struck.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Fault {
-    /// `kill -9`, and started again.
-    Kill,
-    /// SIGSTOP, and SIGCONT.
-    Stop,
-    Cut(Way),
-    Delay(Way, Duration),
-    /// So many datagrams of a hundred. A TCP connection waits instead.
-    Lose(Way, u32),
-}
-
-/// A fault, from a moment after the beginning on, for so long.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Blow {
-    pub(crate) at: Duration,
-    pub(crate) lasts: Duration,
-    pub(crate) target: Target,
-    pub(crate) fault: Fault,
-}
-
-impl fmt::Display for Blow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.lasts.as_secs_f64();
-        match self.target {
-            Target::Process(place) => write!(f, "{place}")?,
-            Target::Path(from, to) => write!(f, "{from} - {to}")?,
-        }
-        write!(f, ": {:?} for {seconds:.1} s", self.fault)
-    }
-}
+use crate::blow::{Blow, Fault, Place, Target, Way};
 
 /// Draws faults until this time is over; what was struck is left alone until it has recovered.
 pub(crate) fn draw(seed: u64, length: Duration, servers: usize, crowds: usize) -> Vec<Blow> {
@@ -104,11 +28,11 @@ pub(crate) fn draw(seed: u64, length: Duration, servers: usize, crowds: usize) -
             }
             continue;
         }
-        let busy = |blow: &Blow| blow.target == target && blow.at + blow.lasts + PAUSE > at;
+        let busy = |blow: &Blow| blow.target == target && blow.end() + PAUSE > at;
         // One server is there at any time: no cluster has more to promise without.
         let down = |blow: &&Blow| {
             let server = matches!(blow.target, Target::Process(Place::Server(_)));
-            server && blow.at + blow.lasts + PAUSE > at
+            server && blow.end() + PAUSE > at
         };
         let is_server = matches!(target, Target::Process(Place::Server(_)));
         let too_many = is_server && blows.iter().filter(down).count() + 1 >= servers;
@@ -121,6 +45,32 @@ pub(crate) fn draw(seed: u64, length: Duration, servers: usize, crowds: usize) -
             });
         }
     }
+}
+
+/// Whether a plan that somebody wrote can be carried out.
+pub(crate) fn check(blows: &[Blow], servers: usize, crowds: usize) -> anyhow::Result<()> {
+    let known = |place| match place {
+        Place::Coordinator => true,
+        Place::Server(index) => index < servers,
+        Place::Crowd(index) => index < crowds,
+    };
+    for (number, blow) in blows.iter().enumerate() {
+        let places = match blow.target {
+            Target::Process(place) => [place, place],
+            Target::Path(from, to) => [from, to],
+        };
+        for place in places {
+            ensure!(known(place), "{blow}: there is no {place}");
+        }
+        let later = blows.get(number + 1..).context("a plan ends")?;
+        let meets = |other: &&Blow| {
+            other.target == blow.target && other.at <= blow.end() && blow.at <= other.end()
+        };
+        if let Some(other) = later.iter().find(meets) {
+            bail!("{blow}: meanwhile, {other}");
+        }
+    }
+    Ok(())
 }
 
 fn one_of<T: Copy, const COUNT: usize>(dice: &mut StdRng, from: [T; COUNT]) -> T {
@@ -169,6 +119,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
 
+    const CI_SEED: u64 = 1;
+
     #[test]
     fn a_seed_is_a_plan() {
         let length = Duration::from_secs(600);
@@ -176,7 +128,36 @@ mod tests {
         assert_eq!(blows, draw(1, length, 4, 4));
         assert_ne!(blows, draw(2, length, 4, 4));
         assert!(blows.len() > 50, "{}", blows.len());
-        assert!(blows.iter().all(|blow| blow.at + blow.lasts <= length));
+        assert!(blows.iter().all(|blow| blow.end() <= length));
+    }
+
+    #[test]
+    fn the_continuous_integration_s_minute_kills_a_server_and_the_coordinator() {
+        // As xtask/src/ci.rs has it.
+        let blows = draw(CI_SEED, Duration::from_secs(60), 4, 4);
+        for killed in [Place::Coordinator, Place::Server(0)] {
+            let same_kind = |target| match (target, killed) {
+                (Target::Process(Place::Server(_)), Place::Server(_)) => true,
+                (target, killed) => target == Target::Process(killed),
+            };
+            let struck = blows
+                .iter()
+                .any(|blow| blow.fault == Fault::Kill && same_kind(blow.target));
+            assert!(struck, "{killed}");
+        }
+    }
+
+    #[test]
+    fn a_written_plan_has_to_make_sense() {
+        let plan = |lines: &[&str]| -> Vec<Blow> {
+            let lines = lines.iter();
+            lines.map(|line| line.parse().expect("good")).collect()
+        };
+        let good = plan(&["kill server 2 at 1s for 1s", "kill server 2 at 3s for 1s"]);
+        assert!(check(&good, 3, 4).is_ok());
+        assert!(check(&good, 2, 4).is_err(), "there are two servers");
+        let both = plan(&["kill server 2 at 1s for 5s", "stop server 2 at 6s for 1s"]);
+        assert!(check(&both, 3, 4).is_err(), "at once");
     }
 
     #[test]
@@ -193,13 +174,13 @@ mod tests {
                     Target::Path(Place::Server(_), _) => "link",
                     Target::Path(..) => "peer",
                 };
-                let fault = format!("{:?}", blow.fault);
-                let name: String = fault.chars().take_while(|c| c.is_alphabetic()).collect();
+                let fault = blow.fault.to_string();
+                let name = fault.split(' ').next().unwrap_or_default().to_owned();
                 kinds.insert((target, name));
                 let down = blows.iter().filter(|other| {
                     matches!(other.target, Target::Process(Place::Server(_)))
                         && other.at <= blow.at
-                        && other.at + other.lasts > blow.at
+                        && other.end() > blow.at
                 });
                 assert!(down.count() < 4, "no server is left at {blow}");
             }

@@ -6,18 +6,18 @@ mod plot;
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
-use processes::child::Child;
+use processes::{child::Child, driver::Whereabouts};
 use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
+    blow::Place,
     cluster::{self, Cluster, Setup},
-    plan::Place,
     say,
     trend::{Allowance, Series},
 };
@@ -37,18 +37,14 @@ pub(crate) struct Flags {
     /// Clients that leave and are replaced.
     #[arg(long, default_value = "1%/s")]
     churn: String,
-    /// Folder of the programs.
-    #[arg(long)]
-    programs: PathBuf,
-    /// Where logs go, and the plot.
-    #[arg(long)]
-    out: PathBuf,
+    #[command(flatten)]
+    at: Whereabouts,
 }
 
 /// Runs, and fails when something grows.
 pub(crate) fn main(flags: Flags) -> anyhow::Result<()> {
     ensure!(flags.servers > 0, "servers");
-    let out = flags.out.join("soak");
+    let out = flags.at.out.join("soak");
     fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -59,13 +55,14 @@ pub(crate) fn main(flags: Flags) -> anyhow::Result<()> {
 
 async fn run(flags: &Flags, out: &Path) -> anyhow::Result<()> {
     let setup = Setup {
-        programs: flags.programs.clone(),
+        programs: flags.at.programs.clone(),
         out: out.to_owned(),
         cabled: false,
         servers: flags.servers,
         // The clients are client-sim's: it replaces them, and counts.
         crowds: 0,
         clients_of_crowd: 0,
+        newcomers: 0,
         topics: 0,
         every_ms: 0,
     };
@@ -96,11 +93,23 @@ async fn run(flags: &Flags, out: &Path) -> anyhow::Result<()> {
         count("reordered"),
     ));
     let grown = judge(&series);
+    keep(flags, &plot)?;
     ensure!(grown.is_empty(), "grown: {}", grown.join(", "));
     ensure!(count("joined") > 0, "nobody was replaced");
     let faults = count("lost") + count("duplicated") + count("reordered");
     ensure!(faults == 0, "{faults} packets were lost, doubled or late");
     stopped
+}
+
+/// The plot of a run that is long enough is the one in docs/TESTING.md.
+fn keep(flags: &Flags, plot: &Path) -> anyhow::Result<()> {
+    let release = flags.at.programs.ends_with("release");
+    if release && flags.minutes >= QUOTED_MINUTES {
+        let page = flags.at.root.join(PLOT);
+        fs::copy(plot, &page).with_context(|| page.display().to_string())?;
+        say(&format!("kept as {}", page.display()));
+    }
+    Ok(())
 }
 
 fn start_load(
@@ -127,7 +136,7 @@ fn start_load(
     ] {
         args.extend([format!("--{flag}"), value]);
     }
-    let program = flags.programs.join("client-sim");
+    let program = flags.at.programs.join("client-sim");
     let cores = processes::cores::allowed()?;
     let environment = cluster.environment();
     let logs = cluster::logs(out);
@@ -231,6 +240,9 @@ fn judge(series: &BTreeMap<&'static str, Vec<Series>>) -> Vec<String> {
 }
 
 const CLIENTS_OF_TOPIC: u32 = 10;
+const PLOT: &str = "docs/soak.svg";
+/// What grows slowly does not show in less.
+const QUOTED_MINUTES: f64 = 30.0;
 const MIB: f64 = 1024.0 * 1024.0;
 /// For joining, and for what is under way in the end.
 const LEAVE_MAX: Duration = Duration::from_secs(180);

@@ -84,6 +84,7 @@ struct Numbers {
     rtt: Option<Duration>,
     stats: Stats,
     resume: Option<Secret>,
+    welcomed_as: Option<u64>,
 }
 
 impl Client {
@@ -203,6 +204,14 @@ impl Client {
             State::Connected { alias, .. } => Some(alias),
             _ => None,
         }
+    }
+
+    /// Our alias, as the coordinator knows it, while there is a session there. It differs from
+    /// [`Client::alias`] after a coordinator has come back that does not take our resume token: a
+    /// server knows us by what we were called when we came to it.
+    #[must_use]
+    pub fn welcomed_as(&self) -> Option<u64> {
+        self.inner.shared.numbers.lock().welcomed_as
     }
 
     /// What brings a later client back under our alias, in this process or the next, by
@@ -345,6 +354,7 @@ impl App for Desk {
             rtt: session.rtt(),
             stats: *session.stats(),
             resume: session.resume_token().cloned(),
+            welcomed_as: session.alias(),
         };
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod cores;
+pub mod driver;
 pub mod exec;
 pub mod footprint;
 pub mod metrics;

@@ -27,5 +27,5 @@ pub(crate) fn run() -> anyhow::Result<()> {
     test::run()?;
     // A minute of it; hours are for people.
     let chaos_args = ["--seed", "1", "--minutes", "1"].map(str::to_owned);
-    chaos::run("run", &chaos_args)
+    chaos::run(chaos::Task::Chaos, &chaos_args)
 }

@@ -5,6 +5,7 @@ mod chaos;
 mod ci;
 mod codegen;
 mod command;
+mod driver;
 mod fuzz;
 mod sim;
 mod test;
@@ -42,13 +43,13 @@ enum Task {
     },
     /// Kills, stops, cuts and loses, from a seed, and judges what the clients saw; see docs/TESTING.md.
     Chaos {
-        /// --seed S, --minutes M and more: see `cargo xtask chaos -- --help`.
+        /// [--release] --seed S, --minutes M, --blow "kill server 1 at 20s for 5s" and more: see `cargo xtask chaos -- --help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
     /// A steady load with churn, and what grows by it; see docs/TESTING.md.
     Soak {
-        /// --minutes M and more: see `cargo xtask soak -- --help`.
+        /// [--release] --minutes M and more: see `cargo xtask soak -- --help`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -71,8 +72,8 @@ fn main() -> anyhow::Result<()> {
         Task::Codegen { check: false } => codegen::write(),
         Task::Codegen { check: true } => codegen::check(),
         Task::Bench { args } => bench::run(&args),
-        Task::Chaos { args } => chaos::run("run", &args),
-        Task::Soak { args } => chaos::run("soak", &args),
+        Task::Chaos { args } => chaos::run(chaos::Task::Chaos, &args),
+        Task::Soak { args } => chaos::run(chaos::Task::Soak, &args),
         Task::Sim { args } => sim::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Tidy => tidy::run(),

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::Faults;
-use crate::plan::Place;
+use crate::blow::Place;
 
 /// Takes connections for ever.
 pub(super) async fn forward(

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{Faults, place_at};
-use crate::plan::Place;
+use crate::blow::Place;
 
 /// A datagram, and when it goes on.
 type Due = (Instant, Vec<u8>);

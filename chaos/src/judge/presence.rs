@@ -16,8 +16,8 @@ impl Presence {
             let changes = presence.0.entry(line.client).or_default();
             match line.what {
                 What::Subscribed(server) => changes.push((line.at, Some(server))),
-                What::Away | What::Stopped => changes.push((line.at, None)),
-                What::Sent(_) | What::Queued(_) | What::Got(_) => {}
+                What::Away | What::Born | What::Stopped => changes.push((line.at, None)),
+                What::Sent(_) | What::Queued(_) | What::Got(_) | What::Welcomed(_) => {}
             }
         }
         presence

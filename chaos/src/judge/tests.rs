@@ -50,12 +50,15 @@ fn talk(got: &[(u64, u64)]) -> Vec<Line> {
     lines
 }
 
-fn strike(target: Target, from: u64, until: u64) -> Case {
+/// With a blow, as it is written.
+fn strike(line: &str) -> Case {
+    let blow: crate::blow::Blow = line.parse().expect("good");
     Case {
         struck: vec![Struck {
-            target,
-            from: at(from),
-            until: at(until),
+            target: blow.target,
+            fault: blow.fault,
+            from: at(0) + blow.at,
+            until: at(0) + blow.end(),
         }],
         ..case()
     }
@@ -88,30 +91,58 @@ fn a_gap_a_repetition_and_another_order_are_found() {
 #[test]
 fn only_a_fault_on_its_own_way_excuses_a_loss() {
     let gap = talk(&[ALL[0], ALL[2]]);
-    let (server, other) = (Place::Server(0), Place::Server(1));
     for target in [
-        Target::Process(Place::Crowd(0)),
-        Target::Path(Place::Crowd(0), server),
-        Target::Process(server),
-        Target::Path(other, server),
-        Target::Process(other),
-        Target::Path(Place::Crowd(1), other),
+        "kill crowd 0",
+        "cut crowd 0 - server 0",
+        "kill server 0",
+        "cut server 1 - server 0",
+        "stop server 1",
+        "cut crowd 1 - server 1",
     ] {
-        let verdict = strike(target, 9_000, 9_500).judge(&gap);
-        assert_eq!((verdict.lost, verdict.excused), (0, 1), "{target:?}");
+        let verdict = strike(&format!("{target} at 9s for 12s")).judge(&gap);
+        assert_eq!((verdict.lost, verdict.excused), (0, 1), "{target}");
     }
     for target in [
-        Target::Process(Place::Coordinator),
-        Target::Process(Place::Server(2)),
-        Target::Path(Place::Crowd(0), other),
-        Target::Path(server, Place::Coordinator),
+        "kill coordinator",
+        "kill server 2",
+        "cut crowd 0 - server 1",
+        "cut server 0 - coordinator",
     ] {
-        let verdict = strike(target, 9_000, 9_500).judge(&gap);
-        assert_eq!((verdict.lost, verdict.excused), (1, 0), "{target:?}");
+        let verdict = strike(&format!("{target} at 9s for 12s")).judge(&gap);
+        assert_eq!((verdict.lost, verdict.excused), (1, 0), "{target}");
     }
     // One that struck later than it could have arrived.
-    let verdict = strike(Target::Process(server), 20_000, 21_000).judge(&gap);
+    let verdict = strike("kill server 0 at 20s for 1s").judge(&gap);
     assert_eq!(verdict.lost, 1);
+    // Everything was whole again.
+    let whole = Case {
+        whole_from: at(10_000),
+        ..strike("kill server 0 at 9s for 500ms")
+    };
+    assert_eq!(whole.judge(&gap).lost, 1);
+}
+
+#[test]
+fn who_loses_its_server_without_a_fault_is_noted() {
+    let mut lines = talk(&ALL);
+    let away = Line {
+        at: at(20_000),
+        client: 1,
+        what: What::Away,
+    };
+    lines.push(away);
+    for (line, unasked) in [
+        ("kill server 1 at 10s for 1s", 0),
+        ("cut crowd 1 - server 1 at 9s for 12s", 0),
+        ("kill coordinator at 10s for 30s", 1),
+        ("kill server 0 at 10s for 1s", 1),
+        ("lose 10% crowd 1 - server 1 at 9s for 12s", 1),
+    ] {
+        let verdict = strike(line).judge(&lines);
+        let found = (verdict.departed, verdict.departed_unasked);
+        assert_eq!(found, (1, unasked), "{line}");
+    }
+    assert_eq!(case().judge(&lines).unreturned, [1]);
 }
 
 #[test]
