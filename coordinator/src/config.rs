@@ -9,7 +9,7 @@ use coordinator_core::{Instance, Selector, Topology};
 
 use crate::{
     AddressLimits, Origins, Proxies, accounts::Config as Accounts, addresses::TABLE_BYTES,
-    hub::COMMANDS_MAX, listener::HEADER_BYTES_MAX,
+    hub::COMMANDS_MAX, listener::HEADER_BYTES_MAX, outbox::SHARE_BYTES,
 };
 
 /// Everything that a coordinator needs to know.
@@ -116,6 +116,9 @@ pub struct Limits {
     pub client_outbox: Outbox,
     /// Signals that wait for a server to read: those of all its clients.
     pub server_outbox: Outbox,
+    /// Signals that wait for all sessions together, bytes, with what it costs to keep them. Each
+    /// session has a share of it to itself.
+    pub outbox_bytes_total_max: usize,
 }
 
 impl Default for Limits {
@@ -135,6 +138,8 @@ impl Default for Limits {
                 count_max: 8192,
                 bytes_max: 4 * 1024 * 1024,
             },
+            // Above the shares, as much as 40 servers may have waiting for them.
+            outbox_bytes_total_max: 384 * 1024 * 1024,
         }
     }
 }
@@ -145,12 +150,10 @@ impl Limits {
     #[must_use]
     pub const fn memory_bytes_max(&self) -> usize {
         let session = self.session_bytes_max();
-        let client = self.client_outbox.bytes_max.saturating_add(session);
         // A list of all servers may be what is written.
         let list = self.core.servers_max.saturating_mul(2 * ENTRY_BYTES_MAX);
-        let server = self.server_outbox.bytes_max.saturating_add(session);
-        let server = server.saturating_add(list);
-        let clients = self.core.clients_max.saturating_mul(client);
+        let server = session.saturating_add(list);
+        let clients = self.core.clients_max.saturating_mul(session);
         let servers = self.core.servers_max.saturating_mul(server);
         let refused = self.refused_max.saturating_mul(session);
         let requests = self.requests_max.saturating_mul(REQUEST_BYTES_MAX);
@@ -161,6 +164,21 @@ impl Limits {
             .saturating_add(requests)
             .saturating_add(hub)
             .saturating_add(TABLE_BYTES)
+            .saturating_add(self.outbox_bytes_kept())
+            .saturating_add(self.outbox_bytes_shared())
+    }
+
+    /// What may wait for all sessions above what each has for itself.
+    pub(crate) const fn outbox_bytes_shared(&self) -> usize {
+        let kept = self.outbox_bytes_kept();
+        self.outbox_bytes_total_max.saturating_sub(kept)
+    }
+
+    /// What each session that may come has for itself, together.
+    const fn outbox_bytes_kept(&self) -> usize {
+        let servers = self.core.servers_max.saturating_mul(SERVER_SHARES);
+        let shares = self.core.clients_max.saturating_add(servers);
+        shares.saturating_mul(SHARE_BYTES)
     }
 
     /// One session without what waits for it to read.
@@ -228,6 +246,9 @@ impl Default for Timeouts {
 /// A session's task, its buffers and its place in the registry.
 const SESSION_BYTES: usize = 24 * 1024;
 
+/// What clients send to a server waits for one session.
+pub(crate) const SERVER_SHARES: usize = 16;
+
 /// A server in a list of servers: alias, role, state, and a region of 64 bytes.
 const ENTRY_BYTES_MAX: usize = 96;
 
@@ -254,27 +275,35 @@ mod tests {
     #[test]
     fn the_most_that_is_held_is_the_sum_of_the_limits() {
         let defaults = Limits::default();
-        // 20,000 clients of 136 KiB are most of it.
-        assert_eq!(defaults.memory_bytes_max(), 4150525952);
+        // 50,000 clients of 104 KiB are most of it.
+        assert_eq!(defaults.memory_bytes_max(), 6_018_957_312);
         let more = |change: fn(&mut Limits)| {
             let mut limits = Limits::default();
             change(&mut limits);
             limits.memory_bytes_max() - defaults.memory_bytes_max()
         };
         let session = (24 + 5 * 16) * 1024;
-        assert_eq!(
-            more(|limits| limits.core.clients_max += 1),
-            session + 32 * 1024
-        );
+        assert_eq!(more(|limits| limits.core.clients_max += 1), session);
         let list = (257 * 257 - 256 * 256) * 2 * ENTRY_BYTES_MAX;
         let server = more(|limits| limits.core.servers_max += 1);
-        assert_eq!(server, session + 4096 * 1024 + list);
+        assert_eq!(server, session + list);
         assert_eq!(more(|limits| limits.refused_max += 1), session);
         assert_eq!(more(|limits| limits.requests_max += 1), 64 * 1024);
-        assert_eq!(more(|limits| limits.client_outbox.bytes_max += 1), 20_000);
-        assert_eq!(more(|limits| limits.server_outbox.bytes_max += 1), 256);
-        let sessions = 20_000 + 256 + 1024;
+        assert_eq!(more(|limits| limits.client_outbox.bytes_max += 1), 0);
+        assert_eq!(more(|limits| limits.outbox_bytes_total_max += 1), 1);
+        let sessions = 50_000 + 256 + 1024;
         let signals = more(|limits| limits.core.signal_bytes_max += 1);
         assert_eq!(signals, 5 * sessions + COMMANDS_MAX);
+    }
+
+    /// With sessions for more shares than the total has room for, the shares are the limit.
+    #[test]
+    fn shares_that_come_to_more_than_the_total_count_instead_of_it() {
+        let mut limits = Limits::default();
+        let before = limits.memory_bytes_max() - limits.outbox_bytes_total_max;
+        limits.outbox_bytes_total_max = 1;
+        let shares = (50_000 + 256 * SERVER_SHARES) * SHARE_BYTES;
+        assert_eq!(limits.memory_bytes_max(), before + shares);
+        assert_eq!(limits.outbox_bytes_shared(), 0);
     }
 }

@@ -246,8 +246,14 @@ fn resume_lifetime(settings: &mut Settings, default: Duration) -> Duration {
 fn limits(settings: &mut Settings, defaults: &Limits) -> Limits {
     let core = &defaults.core;
     let count = 1..=10_000_000;
+    let outbox_bytes_total_max = settings.take_within(
+        "limits.outbox_bytes_total_max",
+        defaults.outbox_bytes_total_max,
+        1..,
+    );
     let mut limit = |key, default: usize| settings.take_within(key, default, count.clone());
     let limits = Limits {
+        outbox_bytes_total_max,
         core: coordinator_core::Limits {
             clients_max: limit("limits.clients_max", core.clients_max),
             servers_max: limit("limits.servers_max", core.servers_max),

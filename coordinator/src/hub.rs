@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     metrics::{Dropped, Metrics},
-    outbox, revocations,
+    outbox::{self, Full},
+    revocations,
     session::Owner,
     upgrade::auth_role,
 };
@@ -208,17 +209,48 @@ impl Hub {
             self.metrics.dropped(Dropped::Outbox);
             return;
         };
-        if seat.outbox.try_send(bytes).is_err() {
+        let mut sent = seat.outbox.try_send(bytes.clone());
+        while sent == Err(Full::Total) {
+            self.metrics.crowded_out();
+            let slow = self.holds_most(session, bytes.len());
+            if slow == session {
+                break;
+            }
+            self.close(slow, Reason::SessionQueueFull);
+            let seat = self.seats.get(&session);
+            sent = seat.map_or(Err(Full::Session), |(_, seat)| {
+                seat.outbox.try_send(bytes.clone())
+            });
+        }
+        if sent.is_err() {
             self.metrics.dropped(Dropped::Outbox);
             // Its task then says that it is closed.
             self.close(session, Reason::SessionQueueFull);
         }
     }
 
+    /// For whom most waits, one that is to get so much more among them. All are asked, which costs
+    /// nobody much: whoever it is has more than its shares, and is about to go.
+    fn holds_most(&self, asking: SessionId, bytes: usize) -> SessionId {
+        let held = |session: &SessionId, seat: &Seat| {
+            let more = if *session == asking { bytes } else { 0 };
+            seat.outbox.held_per_share(more)
+        };
+        let seats = self.seats.iter();
+        let seats = seats.map(|(session, (_, seat))| (held(session, seat), *session));
+        seats
+            .max_by_key(|(held, session)| (*held, *session == asking))
+            .map_or(asking, |(_, session)| session)
+    }
+
     fn close(&mut self, session: SessionId, reason: Reason) {
         let Some((_, seat)) = self.seats.remove(&session) else {
             return;
         };
+        if reason == Reason::SessionQueueFull {
+            // It would not be sent any of it.
+            seat.outbox.take_back();
+        }
         if seat.close.send(reason).is_err() {
             tracing::trace!(session = session.0, "was over before it was closed");
         }
@@ -260,3 +292,6 @@ pub(crate) const COMMANDS_MAX: usize = 4096;
 
 /// After so many, metrics are brought up to date and other tasks get their turn.
 const BATCH_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests;

@@ -145,6 +145,7 @@ struct Shared {
     registry: Registry,
     room: Room,
     addresses: Arc<Addresses>,
+    waiting: Arc<outbox::Total>,
     proxies: Proxies,
     origins: Origins,
     revocations: Revocations,
@@ -169,7 +170,9 @@ impl Server {
         let (stats_sender, stats) = watch::channel(Stats::default());
         let mut registry = Registry::default();
         let addresses = Addresses::new(config.limits.addresses.clone());
-        let metrics = Metrics::register(&mut registry, stats.clone(), Arc::clone(&addresses));
+        let waiting = Arc::new(outbox::Total::new(config.limits.outbox_bytes_shared()));
+        let (known, held) = (Arc::clone(&addresses), Arc::clone(&waiting));
+        let metrics = Metrics::register(&mut registry, stats.clone(), known, held);
         let asking = registry.sub_registry_with_prefix("coordinator");
         config.auth_metrics.register(asking);
         let tasks = TaskTracker::new();
@@ -189,6 +192,7 @@ impl Server {
             accounts: accounts.transpose()?,
             room: Room::new(&config.limits),
             addresses,
+            waiting,
             proxies: config.proxies,
             origins: config.allowed_origins,
             revocations: Revocations::new(store, config.resume_lifetime),

@@ -18,7 +18,10 @@ use prometheus_client::{
 use proto::Reason;
 use tokio::sync::watch;
 
-use crate::addresses::{Addresses, TooMany};
+use crate::{
+    addresses::{Addresses, TooMany},
+    outbox,
+};
 
 use self::labels::{By, ByEnd, ByResult, ByRole, by};
 pub(crate) use self::labels::{Dropped, End, NoResume, Refused, Reload, Request};
@@ -36,6 +39,7 @@ pub(crate) struct Metrics {
     accept_failures: Counter,
     tls_reloads: Family<ByResult<Reload>, Counter>,
     pauses: Counter,
+    crowded_out: Counter,
     not_resumed: [Counter; NoResume::ALL.len()],
 }
 
@@ -45,6 +49,7 @@ impl Metrics {
         registry: &mut Registry,
         stats: watch::Receiver<Stats>,
         addresses: Arc<Addresses>,
+        waiting: Arc<outbox::Total>,
     ) -> Self {
         let metrics = Self::default();
         let registry = registry.sub_registry_with_prefix("coordinator");
@@ -94,10 +99,16 @@ impl Metrics {
             "Times that a session was left unread because it signals faster than it may",
             metrics.pauses.clone(),
         );
+        registry.register(
+            "crowded_out",
+            "Sessions closed because all that may wait for all was taken",
+            metrics.crowded_out.clone(),
+        );
         let not_resumed = metrics.not_resumed.clone();
         registry.register_collector(Box::new(Core {
             stats,
             addresses,
+            waiting,
             not_resumed,
         }));
         metrics
@@ -138,6 +149,15 @@ impl Metrics {
         self.pauses.inc();
     }
 
+    pub(crate) fn crowded_out(&self) {
+        self.crowded_out.inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn crowded_out_so_far(&self) -> u64 {
+        self.crowded_out.get()
+    }
+
     pub(crate) fn not_resumed(&self, why: NoResume) {
         let counters = NoResume::ALL.iter().zip(&self.not_resumed);
         for (_, counter) in counters.filter(|(known, _)| **known == why) {
@@ -159,6 +179,7 @@ impl Metrics {
 struct Core {
     stats: watch::Receiver<Stats>,
     addresses: Arc<Addresses>,
+    waiting: Arc<outbox::Total>,
     not_resumed: [Counter; NoResume::ALL.len()],
 }
 
@@ -218,6 +239,11 @@ impl Core {
                 "addresses",
                 "Addresses that have a session or a request, or had one just now",
                 u64::try_from(self.addresses.len()).unwrap_or(u64::MAX),
+            ),
+            (
+                "outbox_bytes",
+                "What waits for all sessions, and what it costs to keep it",
+                u64::try_from(self.waiting.held()).unwrap_or(u64::MAX),
             ),
             (
                 "revocations",

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Shared,
+    config::SERVER_SHARES,
     hub::{Command, Seat},
     metrics::{Dropped, End},
     outbox,
@@ -50,12 +51,12 @@ pub(crate) async fn run(shared: &Shared, owner: Owner, socket: WebSocket) {
     let expiry_min = shared.timeouts.expiry_min;
     let expires_at = owner.expires.and_then(|at| expiry(at, expiry_min));
     let limits = &shared.limits;
-    let (outbox_limits, rate) = if role == Role::Client {
-        (limits.client_outbox, limits.core.client_rate)
+    let (outbox_limits, shares, rate) = if role == Role::Client {
+        (limits.client_outbox, 1, limits.core.client_rate)
     } else {
-        (limits.server_outbox, limits.core.server_rate)
+        (limits.server_outbox, SERVER_SHARES, limits.core.server_rate)
     };
-    let (outbox_sender, outbox) = outbox::new(outbox_limits);
+    let (outbox_sender, outbox) = outbox::new(outbox_limits, shares, &shared.waiting);
     let (close, closing) = oneshot::channel();
     let (id_sender, id) = oneshot::channel();
     let open = Command::Open {
@@ -96,8 +97,10 @@ pub(crate) async fn run(shared: &Shared, owner: Owner, socket: WebSocket) {
     let timeout = shared.timeouts.close;
     match end {
         End::Ours(reason) => {
-            let last_words = session.last_words(reason);
-            farewell(&mut session.socket, ours, last_words, reason, timeout).await;
+            let (socket, outbox) = (&mut session.socket, &mut session.outbox);
+            // What still waits for it; nothing does for whoever is closed for not reading.
+            let last_words = std::iter::from_fn(|| outbox.try_recv());
+            farewell(socket, ours, last_words, reason, timeout).await;
         }
         End::Closed => answered(&mut session.socket, timeout).await,
         End::Gone | End::WriteTimeout => {}
@@ -198,14 +201,6 @@ impl Session<'_> {
         sent.map_err(|mpsc::error::SendError(_)| End::Ours(Reason::ShuttingDown))
     }
 
-    /// What still waits for it. Whoever is closed for not reading gets none of it.
-    fn last_words(&mut self, reason: Reason) -> Vec<Bytes> {
-        if reason == Reason::SessionQueueFull {
-            return Vec::new();
-        }
-        std::iter::from_fn(|| self.outbox.try_recv()).collect()
-    }
-
     /// Writes `first` and all that waits behind it, with one flush.
     async fn write(&mut self, first: Message) -> Result<(), End> {
         let (socket, outbox) = (&mut self.socket, &mut self.outbox);
@@ -251,7 +246,7 @@ fn expiry(expires: SystemTime, min: Duration) -> Option<Instant> {
 pub(crate) async fn farewell(
     socket: &mut WebSocket,
     ours: bool,
-    last_words: Vec<Bytes>,
+    last_words: impl Iterator<Item = Bytes>,
     reason: Reason,
     timeout: Duration,
 ) {

@@ -1,6 +1,7 @@
 //! `/connect` and `/discover`: who asks, for which role, and whether it gets a session.
 
 use std::{
+    iter,
     net::SocketAddr,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -225,7 +226,7 @@ fn refuse(shared: Arc<Shared>, upgrade: WebSocketUpgrade, ours: bool, reason: Re
     let task = shared.tasks.token();
     configure(upgrade, &shared).on_upgrade(move |mut socket| async move {
         let timeout = shared.timeouts.close;
-        let farewell = session::farewell(&mut socket, true, Vec::new(), reason, timeout);
+        let farewell = session::farewell(&mut socket, true, iter::empty(), reason, timeout);
         session::unless(&shared.abort, farewell).await;
         drop((place, task));
     })

@@ -60,7 +60,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            clients_max: 20_000,
+            clients_max: 50_000,
             servers_max: 256,
             signal_bytes_max: limits::SIGNAL_BYTES_MAX,
             client_rate: Rate {

@@ -230,3 +230,21 @@ async fn a_session_that_signals_too_fast_waits_and_loses_nothing() {
     assert!(!text.contains("coordinator_pauses_total 0\n"), "{text}");
     running.stop().await;
 }
+
+/// Everything above the shares is taken by one that does not read: it is what has to go, however
+/// much it may have for itself, and whoever is within its share does not notice.
+#[tokio::test]
+async fn who_holds_most_of_what_may_wait_for_all_is_closed_alone() {
+    let running = Running::with(|config| {
+        config.limits.client_outbox.count_max = 100_000;
+        config.limits.client_outbox.bytes_max = 1024 * 1024 * 1024;
+        config.limits.outbox_bytes_total_max = 1;
+        config.limits.core.clients_max = 8;
+        config.limits.core.servers_max = 2;
+    })
+    .await;
+    deaf_and_other(&running, "SessionQueueFull").await;
+    running.metric("coordinator_crowded_out_total 1\n").await;
+    running.metric("coordinator_outbox_bytes 0\n").await;
+    running.stop().await;
+}
