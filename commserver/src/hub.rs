@@ -174,6 +174,7 @@ impl Hub {
                     peers.expect_traffic(now, key, within);
                 }
             }
+            Output::LeaveUnread { peer, until } => self.leave_unread(now, peer, until, peers),
             Output::MeasureLoad => {
                 let cpu = Some(cpu::of_this_thread());
                 self.broker.handle_input(now, Input::LoadMeasured { cpu });
@@ -208,6 +209,12 @@ impl Hub {
                 self.broker
                     .handle_input(now, Input::ProofVerified { peer, valid });
             }
+        }
+    }
+
+    fn leave_unread(&self, now: Instant, peer: PeerId, until: Instant, peers: &mut Peers) {
+        if let Some(key) = self.seats.key(peer) {
+            peers.leave_unread(now, key, until);
         }
     }
 

@@ -74,8 +74,14 @@ pub fn compress(plain: &[u8]) -> Bytes {
 pub struct TopicList(String);
 
 impl TopicList {
+    /// Its length once inflated.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
     /// The topics in the order in which they were written.
-    pub fn topics(&self) -> impl Iterator<Item = &str> {
+    pub fn topics(&self) -> impl Iterator<Item = &str> + Clone {
         self.0.split(' ').filter(|topic| !topic.is_empty())
     }
 }

@@ -230,6 +230,17 @@ impl Peers {
         }
     }
 
+    /// Leaves the reliable lane of a peer unread until then, as if it had sent more than it may: for
+    /// what an owner finds that a packet has cost.
+    pub fn leave_unread(&mut self, now: Instant, key: PeerKey, until: Instant) {
+        if let Some((index, seat)) = self.seats.find(key)
+            && seat.leave_unread(now, until)
+        {
+            self.stats.rate_pauses.add(1);
+            self.touch(index);
+        }
+    }
+
     /// Lifts the budgets of a peer: for one that stands for many, as a server does for its clients.
     pub fn exempt(&mut self, now: Instant, key: PeerKey) {
         if let Some((index, seat)) = self.seats.find(key) {

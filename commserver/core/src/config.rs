@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use proto::{Role, limits, topic};
 
+use crate::topic_rate::TopicRate;
+
 /// Everything that a broker needs to know about itself.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -93,6 +95,8 @@ pub struct Limits {
     pub topic_bytes_max: usize,
     /// Most levels of a topic: parts between slashes.
     pub topic_levels_max: usize,
+    /// Topics that one client may subscribe to and unsubscribe from.
+    pub topic_changes: TopicRate,
     /// Clients at once whose lane is not open yet. One more takes the place of one that has taken
     /// long, or is refused.
     pub handshakes_max: usize,
@@ -107,6 +111,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// How many topics of one request are looked at: enough to replace all that there may be.
+    pub(crate) const fn named_topics_max(&self) -> usize {
+        self.subscriptions_max.saturating_mul(2)
+    }
+
     /// Whether a client may publish to this, or subscribe to it: a topic, within the limits.
     pub(crate) fn take_topic(&self, topic: &str) -> bool {
         topic::validate(topic, self.topic_bytes_max).is_ok()
@@ -123,6 +132,10 @@ impl Default for Limits {
             topics_max: 131_072,
             topic_bytes_max: limits::TOPIC_BYTES_MAX,
             topic_levels_max: 64,
+            topic_changes: TopicRate {
+                per_s: 1_000,
+                burst: TOPIC_CHANGES_BURST,
+            },
             handshakes_max: 2_048,
             packet_bytes_max: limits::PACKET_BYTES_MAX,
             revocations_bytes_max: limits::REVOCATIONS_BYTES_MAX,
@@ -173,3 +186,6 @@ impl Default for Timings {
         }
     }
 }
+
+/// As many as a client may have, twice: it may come with them all, and replace them all.
+const TOPIC_CHANGES_BURST: u32 = 2_048;

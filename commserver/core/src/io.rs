@@ -229,6 +229,13 @@ pub enum Output {
         /// How long it has.
         within: Duration,
     },
+    /// Read nothing from the peer's reliable lane until then; what it has sent waits, and so does it.
+    LeaveUnread {
+        /// Which.
+        peer: PeerId,
+        /// Until when.
+        until: Instant,
+    },
     /// Find out who this is; [`Input::Authenticated`] answers.
     Authenticate {
         /// Who asks to be let in.

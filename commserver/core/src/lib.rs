@@ -30,6 +30,7 @@ mod peer;
 mod peers;
 mod router;
 mod stats;
+mod topic_rate;
 mod topics;
 mod uplink;
 
@@ -39,3 +40,4 @@ pub use io::{
     Delivery, Identity, Input, Output, Pair, PeerId, Recipients, ResumeToken, SignalKind,
 };
 pub use stats::{Drop, GoneHint, Stats};
+pub use topic_rate::TopicRate;

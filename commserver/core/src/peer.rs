@@ -10,6 +10,7 @@ use crate::{
     hold::Hold,
     interest::{Received, Telling},
     io::{Pair, PeerId},
+    topic_rate::TopicBudget,
     topics::Form,
 };
 
@@ -99,6 +100,8 @@ pub(crate) struct Ready {
     pub(crate) hello: Hello,
     /// Of a client: what it may do.
     pub(crate) access: Access,
+    /// Of a client: what it has used of its rate of topics.
+    pub(crate) topic_budget: TopicBudget,
     pub(crate) renewal: Renewal,
     /// The coordinator says that its session has ended, and unless it is heard by then, it is gone.
     pub(crate) doubted_until: Option<Instant>,
@@ -145,6 +148,7 @@ impl Ready {
             identity,
             hello,
             access,
+            topic_budget: TopicBudget::default(),
             renewal: Renewal {
                 last: now,
                 judged: false,

@@ -335,7 +335,7 @@ impl World {
                     self.input(node, Input::PeerClosed { peer, reason });
                 }
             }
-            Output::ExpectTraffic { .. } | Output::Drained => {}
+            Output::ExpectTraffic { .. } | Output::LeaveUnread { .. } | Output::Drained => {}
             Output::MeasureLoad => self.input(node, Input::LoadMeasured { cpu: None }),
             Output::Authenticate { peer, .. } => {
                 let result = Ok(Identity::everything(Bytes::new()));

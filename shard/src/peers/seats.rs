@@ -303,17 +303,27 @@ impl Seat {
                 let (budget, config) = (&mut self.budgets.reliable, &reliable);
                 budget.take(now, bytes, config);
                 let next = budget.next(config).filter(|next| *next > now);
-                if let Some(next) = next
-                    && self.budgets.paused_until.is_none()
-                    && !self.closing
-                {
-                    self.budgets.paused_until = Some(next.max(now + PAUSE_MIN));
-                    self.peer.set_paused(now, Lane::Reliable, true);
+                if next.is_some_and(|next| self.leave_unread(now, next)) {
                     return Admission::Last;
                 }
                 Admission::Passes
             }
         }
+    }
+
+    /// Leaves its reliable lane unread until then, or for longer if that was said already. Says
+    /// whether it was read up to now.
+    pub(super) fn leave_unread(&mut self, now: Instant, until: Instant) -> bool {
+        if self.budgets.exempt || self.closing {
+            return false;
+        }
+        let paused_until = self.budgets.paused_until;
+        let until = until.max(now + PAUSE_MIN);
+        self.budgets.paused_until = Some(paused_until.map_or(until, |other| other.max(until)));
+        if paused_until.is_none() {
+            self.peer.set_paused(now, Lane::Reliable, true);
+        }
+        paused_until.is_none()
     }
 
     /// Reads its reliable lane again if it is time.

@@ -339,6 +339,8 @@ impl World {
                 self.net.expect_traffic(engine, within);
                 None
             }
+            // Nobody here is that fast.
+            Output::LeaveUnread { .. } => None,
             Output::MeasureLoad => Some(Input::LoadMeasured { cpu: None }),
             Output::Authenticate {
                 peer,

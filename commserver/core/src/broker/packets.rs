@@ -67,9 +67,9 @@ impl Broker {
     fn handle_request(&mut self, now: Instant, id: PeerId, kind: MessageType, bytes: &Bytes) {
         let is_link = self.peers.ready(id).is_some_and(|ready| ready.is_link());
         match (kind, is_link) {
-            (MessageType::Subscription, _) => self.handle_subscription(id, bytes),
-            (MessageType::Subscribe, false) => self.handle_subscribe(id, bytes),
-            (MessageType::Unsubscribe, false) => self.handle_unsubscribe(id, bytes),
+            (MessageType::Subscription, _) => self.handle_subscription(now, id, bytes),
+            (MessageType::Subscribe, false) => self.handle_subscribe(now, id, bytes),
+            (MessageType::Unsubscribe, false) => self.handle_unsubscribe(now, id, bytes),
             (MessageType::Auth, false) => self.handle_renewal(now, id, bytes),
             (MessageType::Interest, true) => self.handle_interest(now, id, bytes),
             (MessageType::Ack, true) => self.handle_ack(id),

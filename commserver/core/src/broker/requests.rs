@@ -1,6 +1,8 @@
 //! What peers ask for: SUBSCRIPTION, which replaces the whole set, SUBSCRIBE and UNSUBSCRIBE, which
 //! change it and are answered.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use proto::{
     AckMessage, Message, MessageType, Reason, SubscribeMessage, SubscriptionMessage,
@@ -8,11 +10,11 @@ use proto::{
 };
 
 use super::Broker;
-use crate::{Drop, PeerId};
+use crate::{Drop, Output, PeerId};
 
 impl Broker {
     /// Replaces the peer's set of topics.
-    pub(super) fn handle_subscription(&mut self, id: PeerId, bytes: &Bytes) {
+    pub(super) fn handle_subscription(&mut self, now: Instant, id: PeerId, bytes: &Bytes) {
         let Some(ready) = self.peers.ready(id) else {
             return;
         };
@@ -27,25 +29,31 @@ impl Broker {
             return self.complain(id, is_link, Reason::Malformed, 0, "");
         };
         let Ok(list) = topic_list::decode(message.format, &message.topics, bytes_max) else {
+            self.charge(now, id, bytes_max / BYTES_OF_A_TOPIC);
             self.drop_one(Drop::Malformed);
             return self.complain(id, is_link, Reason::BadTopicList, 0, "");
         };
-        self.topics.keep_only(id, list.topics());
         if is_link {
+            self.topics.keep_only(id, list.topics());
             for topic in list.topics() {
                 self.add_interest(id, topic);
             }
         } else {
+            let looked_at = list.topics().take(self.config.limits.named_topics_max());
+            self.topics.keep_only(id, looked_at.clone());
+            let inflated = list.bytes() / BYTES_OF_A_TOPIC;
+            self.charge(now, id, inflated.saturating_add(looked_at.count()));
             self.subscribe_all(id, list.topics(), 0);
         }
     }
 
     /// Adds topics to the peer's set.
-    pub(super) fn handle_subscribe(&mut self, id: PeerId, bytes: &Bytes) {
+    pub(super) fn handle_subscribe(&mut self, now: Instant, id: PeerId, bytes: &Bytes) {
         let Ok(message) = SubscribeMessage::decode(&bytes[..]) else {
             self.drop_one(Drop::Malformed);
             return self.complain(id, false, Reason::Malformed, 0, "");
         };
+        self.charge(now, id, message.entries.len());
         let topics = message.entries.iter().map(|entry| entry.topic.as_str());
         if self.subscribe_all(id, topics, message.id) {
             self.acknowledge(id, message.id);
@@ -53,11 +61,12 @@ impl Broker {
     }
 
     /// Takes topics from the peer's set. One that is not in it is no mistake.
-    pub(super) fn handle_unsubscribe(&mut self, id: PeerId, bytes: &Bytes) {
+    pub(super) fn handle_unsubscribe(&mut self, now: Instant, id: PeerId, bytes: &Bytes) {
         let Ok(message) = UnsubscribeMessage::decode(&bytes[..]) else {
             self.drop_one(Drop::Malformed);
             return self.complain(id, false, Reason::Malformed, 0, "");
         };
+        self.charge(now, id, message.entries.len());
         for entry in &message.entries {
             self.topics.remove(id, &entry.topic);
         }
@@ -72,6 +81,18 @@ impl Broker {
         self.send(peer, ack.encode_to_vec().into());
     }
 
+    /// Counts topics that a client has named; who goes too fast is left unread for a while.
+    fn charge(&mut self, now: Instant, id: PeerId, topics: usize) {
+        let rate = self.config.limits.topic_changes;
+        let Some(ready) = self.peers.ready_mut(id).filter(|ready| !ready.is_link()) else {
+            return;
+        };
+        if let Some(until) = ready.topic_budget.take(now, topics, rate) {
+            let peer = id;
+            self.outputs.push_back(Output::LeaveUnread { peer, until });
+        }
+    }
+
     /// Subscribes a client to all of these that it may; the first that it may not is named in the
     /// one ERROR that answers. Says whether all went well.
     fn subscribe_all<'a>(
@@ -82,9 +103,12 @@ impl Broker {
     ) -> bool {
         let mut first_wrong = None;
         let mut forbidden = 0;
-        for topic in topics {
+        let named_max = self.config.limits.named_topics_max();
+        for (nth, topic) in topics.enumerate() {
             // Filters take their time: in one list no more are looked at than could be granted.
-            let verdict = if forbidden < self.config.limits.subscriptions_max {
+            let verdict = if nth >= named_max {
+                Err((Reason::TooManySubscriptions, Drop::TooManySubscriptions))
+            } else if forbidden < self.config.limits.subscriptions_max {
                 self.subscribe(id, topic)
             } else {
                 Err((Reason::TopicForbidden, Drop::TopicForbidden))
@@ -129,3 +153,7 @@ pub(super) fn named(topic: &str) -> &str {
     let end = topic.floor_char_boundary(limits::TOPIC_BYTES_MAX);
     topic.get(..end).unwrap_or_default()
 }
+
+/// To inflate and to read so much of a list costs about what a topic does; and a list of longest
+/// topics is charged twice.
+const BYTES_OF_A_TOPIC: usize = limits::TOPIC_BYTES_MAX;

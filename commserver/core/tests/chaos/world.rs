@@ -337,6 +337,7 @@ impl World {
                 assert_eq!(within, Timings::default().gone_timeout);
             }
             Output::RemoteSignal { peer, .. }
+            | Output::LeaveUnread { peer, .. }
             | Output::Authenticate { peer, .. }
             | Output::Prove { peer, .. }
             | Output::VerifyProof { peer, .. } => assert!(self.alive.contains(&peer)),

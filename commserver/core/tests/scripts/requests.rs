@@ -1,6 +1,8 @@
-//! SUBSCRIPTION, SUBSCRIBE, UNSUBSCRIBE and their answers.
+//! SUBSCRIPTION, SUBSCRIBE, UNSUBSCRIBE and their answers, and how fast they may come.
 
-use commserver_core::{Config, Drop, Limits, PeerId};
+use std::time::Duration;
+
+use commserver_core::{Config, Drop, Limits, PeerId, TopicRate};
 use proto::{
     AckMessage, ErrorMessage, Format, Lane, Message, MessageType, Reason, SubscribeMessage,
     SubscriptionEntry, SubscriptionMessage, UnsubscribeMessage, topic_list,
@@ -263,4 +265,82 @@ fn topics_have_so_many_levels() {
                 .all(|(why, named)| { (*why, named.as_str()) == (Reason::BadTopic, topic) })
         );
     }
+}
+
+/// Ten topics a second, twelve at once.
+fn unhurried() -> Server {
+    limited(Limits {
+        subscriptions_max: 6,
+        topic_changes: TopicRate {
+            per_s: 10,
+            burst: 12,
+        },
+        ..Limits::default()
+    })
+}
+
+#[test]
+fn topics_are_counted_and_not_requests() {
+    let names: Vec<String> = (0..6).map(|n| n.to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (more, waits_ms) in [(5, None), (6, None), (7, Some(100))] {
+        let mut server = unhurried();
+        let (ann, bob) = (server.client(1), server.client(2));
+        subscribe(&mut server, ann, 1, &names);
+        let again: Vec<&str> = names.iter().copied().cycle().take(more).collect();
+        unsubscribe(&mut server, ann, 2, &again);
+        let until = waits_ms.map(|ms| (ann, server.now + Duration::from_millis(ms)));
+        assert_eq!(server.unread, Vec::from_iter(until), "{more}");
+        // It has its answers all the same, and others have rates of their own.
+        let acks = server.take_kind::<AckMessage>(ann, MessageType::Ack);
+        assert_eq!(acks.len(), 2);
+        server.unread.clear();
+        subscribe(&mut server, bob, 1, &names);
+        assert!(server.unread.is_empty(), "{more}");
+    }
+}
+
+#[test]
+fn a_long_list_is_read_as_far_as_it_can_be_meant() {
+    for (topics, refused) in [(11, 5), (12, 6), (13, 7)] {
+        let mut server = unhurried();
+        let (ann, bob) = (server.client(1), server.client(2));
+        let list: Vec<String> = (0..topics).map(|n| n.to_string()).collect();
+        server.subscription(ann, &list.join(" "));
+        assert_eq!(reached(&mut server, bob, ann, &["0", "5", "6"]), ["0", "5"]);
+        let dropped = server.broker.stats().dropped(Drop::TooManySubscriptions);
+        assert_eq!(dropped, refused, "{topics}");
+        // What is not looked at costs nothing.
+        assert!(server.unread.is_empty(), "{topics}");
+    }
+    // A topic that stands beyond is as if it were not there.
+    let mut server = unhurried();
+    let (ann, bob) = (server.client(1), server.client(2));
+    server.subscription(ann, "last");
+    server.subscription(ann, &format!("{}last", "a ".repeat(12)));
+    assert_eq!(reached(&mut server, bob, ann, &["a", "last"]), ["a"]);
+}
+
+#[test]
+fn what_has_to_be_inflated_costs_too() {
+    let spaces = |kib: usize| SubscriptionMessage {
+        r#type: MessageType::Subscription.into(),
+        format: Format::Gzip.into(),
+        topics: topic_list::compress(&vec![b' '; kib * 1024]),
+    };
+    let mut server = unhurried();
+    let peer = server.client(1);
+    for (kib, waits_ms) in [
+        (3, None),
+        (1, Some(400)),
+        (257, Some(103_200)),
+        (258, Some(206_000)),
+    ] {
+        server.unread.clear();
+        server.say(peer, &spaces(kib));
+        let until = waits_ms.map(|ms| (peer, server.now + Duration::from_millis(ms)));
+        assert_eq!(server.unread, Vec::from_iter(until), "{kib}");
+    }
+    let errors = server.take_errors(peer);
+    assert_eq!(errors, [(Reason::BadTopicList, String::new())], "too large");
 }

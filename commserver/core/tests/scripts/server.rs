@@ -26,6 +26,8 @@ pub(crate) struct Server {
     pub(crate) opened: Vec<(PeerId, u64, bool)>,
     pub(crate) closed: Vec<(PeerId, Reason)>,
     pub(crate) expected: Vec<(PeerId, Duration)>,
+    /// Whose lane is to be left unread, and until when.
+    pub(crate) unread: Vec<(PeerId, Instant)>,
     pub(crate) remote_signals: Vec<(PeerId, SignalKind, Bytes)>,
     pub(crate) asked: Vec<(PeerId, Role, Bytes, Pair)>,
     pub(crate) proofs: Vec<(PeerId, Bytes, Pair)>,
@@ -46,6 +48,7 @@ impl Server {
             opened: Vec::new(),
             closed: Vec::new(),
             expected: Vec::new(),
+            unread: Vec::new(),
             remote_signals: Vec::new(),
             asked: Vec::new(),
             proofs: Vec::new(),
@@ -80,6 +83,7 @@ impl Server {
                 }
                 Output::ClosePeer { peer, reason } => self.closed.push((peer, reason)),
                 Output::MeasureLoad => self.input(Input::LoadMeasured { cpu: self.cpu }),
+                Output::LeaveUnread { peer, until } => self.unread.push((peer, until)),
                 Output::Drained => self.drained += 1,
                 Output::ExpectTraffic { peer, within } => self.expected.push((peer, within)),
                 Output::Authenticate {

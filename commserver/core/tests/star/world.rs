@@ -453,7 +453,10 @@ impl World {
                     self.deliver(node, peer, delivery.lane, delivery.frame.clone());
                 }
             }
-            Output::ExpectTraffic { .. } | Output::MeasureLoad | Output::Drained => {}
+            Output::ExpectTraffic { .. }
+            | Output::LeaveUnread { .. }
+            | Output::MeasureLoad
+            | Output::Drained => {}
         }
     }
 

@@ -314,3 +314,35 @@ fn who_closes_while_it_is_left_unread_has_said_everything() {
     let (_, reason) = network.closed((SERVER, ours)).unwrap();
     assert_eq!(reason, CloseReason::Remote);
 }
+
+#[test]
+fn an_owner_may_leave_a_peer_unread() {
+    let (mut network, [[ours, theirs], [others, other]]) =
+        network(budget::Config::NONE, budget::Config::NONE);
+    let now = network.now;
+    let server = network.peers(SERVER);
+    server.leave_unread(now, ours, now + Duration::from_secs(2));
+    // The longer of two counts, and it is one pause.
+    server.leave_unread(now, ours, now + Duration::from_secs(1));
+    assert_eq!(server.stats.rate_pauses.value(), 1);
+    for (from, key) in [(SENDER, theirs), (OTHER, other)] {
+        send(&mut network, from, key, Lane::Reliable, &packets(10, 8));
+        send(&mut network, from, key, Lane::Unreliable, &packets(10, 8));
+    }
+    network.run_for(Duration::from_millis(1_900));
+    assert_eq!(arrived(&network, ours, Lane::Reliable), []);
+    assert_eq!(arrived(&network, ours, Lane::Unreliable).len(), 10);
+    assert_eq!(arrived(&network, others, Lane::Reliable).len(), 10);
+    network.run_for(Duration::from_millis(200));
+    let got = arrived(&network, ours, Lane::Reliable);
+    assert!(got.iter().map(|(_, n)| *n).eq(0..10), "{got:?}");
+    // A link stands for many.
+    let now = network.now;
+    network.peers(SERVER).exempt(now, ours);
+    network
+        .peers(SERVER)
+        .leave_unread(now, ours, now + Duration::from_secs(60));
+    send(&mut network, SENDER, theirs, Lane::Reliable, &packets(1, 8));
+    network.run_for(Duration::from_millis(900));
+    assert_eq!(arrived(&network, ours, Lane::Reliable).len(), 11);
+}
