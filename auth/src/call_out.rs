@@ -18,7 +18,10 @@ mod http;
 mod tests;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -45,6 +48,8 @@ pub struct CallOut {
     config: Config,
     room: Semaphore,
     cache: Mutex<Cache>,
+    /// The last question had no answer.
+    failing: AtomicBool,
     metrics: Metrics,
 }
 
@@ -135,6 +140,7 @@ impl CallOut {
             service,
             room: Semaphore::new(config.calls_max.clamp(1, Semaphore::MAX_PERMITS)),
             cache: Mutex::new(Cache::new(config.remembered_max)),
+            failing: AtomicBool::new(false),
             config,
             metrics,
         }
@@ -146,7 +152,9 @@ impl CallOut {
             self.metrics.called(Call::Remembered);
             return Ok(known);
         }
-        let (answer, how) = match self.call(&question).await {
+        let called = self.call(&question).await;
+        self.note(called.as_ref().err());
+        let (answer, how) = match called {
             Ok(Ok(authenticated)) => {
                 self.remember(key, &authenticated);
                 (Ok(authenticated), Call::Allowed)
@@ -156,7 +164,6 @@ impl CallOut {
                 (Err(refusal), Call::Refused)
             }
             Err(trouble) => {
-                tracing::debug!(%trouble, "the authentication service has no answer");
                 self.metrics.called(trouble.into());
                 match self.last_known(&key) {
                     Some(known) => (Ok(known), Call::LastKnown),
@@ -166,6 +173,21 @@ impl CallOut {
         };
         self.metrics.called(how);
         answer
+    }
+
+    /// Says that the service has no answer, and that it has one again: once each.
+    fn note(&self, trouble: Option<&Trouble>) {
+        let failed = self.failing.swap(trouble.is_some(), Ordering::Relaxed);
+        match trouble {
+            Some(trouble) if failed => {
+                tracing::debug!(%trouble, "the authentication service has no answer");
+            }
+            Some(trouble) => {
+                tracing::warn!(%trouble, "the authentication service has no answer");
+            }
+            None if failed => tracing::info!("the authentication service answers again"),
+            None => {}
+        }
     }
 
     async fn call(&self, question: &Question<'_>) -> Result<Answer, Trouble> {

@@ -22,6 +22,8 @@ pub mod chain;
 pub mod cluster;
 #[cfg(test)]
 mod double;
+#[cfg(test)]
+mod front;
 pub mod jwt;
 pub mod metrics;
 pub mod registered;

@@ -61,7 +61,7 @@ pub(crate) enum Call {
     Remembered,
     /// It was known from before, and the service did not answer.
     LastKnown,
-    /// No connection.
+    /// No connection, or not to whom it should be.
     Unreachable,
     /// No answer in time.
     Timeout,
@@ -76,7 +76,7 @@ pub(crate) enum Call {
 impl From<Trouble> for Call {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Connection => Self::Unreachable,
+            Trouble::Connection | Trouble::Untrusted => Self::Unreachable,
             Trouble::Timeout => Self::Timeout,
             Trouble::Status(_) => Self::Status,
             Trouble::TooLong | Trouble::Malformed => Self::Malformed,

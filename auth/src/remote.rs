@@ -1,7 +1,7 @@
 //! How others are asked over the network: one HTTP client, one TLS stack, and no secret in clear but
 //! on this machine.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{error::Error, io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -211,7 +211,7 @@ impl Http {
         let answer = async {
             let response = self.client.request(request).await.map_err(|error| {
                 tracing::debug!(%error, "no answer over HTTP");
-                Trouble::Connection
+                Trouble::of(&error)
             })?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, self.bytes_max).collect().await;
@@ -241,6 +241,9 @@ pub enum Trouble {
     /// It cannot be reached, or was lost.
     #[error("no connection")]
     Connection,
+    /// Its certificate is not good.
+    #[error("its certificate is not believed: see auth.ca_file, its names and its dates")]
+    Untrusted,
     /// It takes too long.
     #[error("no answer in time")]
     Timeout,
@@ -256,6 +259,25 @@ pub enum Trouble {
     /// Too many wait for it already.
     #[error("too many calls at once")]
     Overload,
+}
+
+impl Trouble {
+    /// Why there is no connection.
+    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+                return Self::Untrusted;
+            }
+            // What an I/O error wraps is not its source, but takes its place.
+            let wrapped = error.downcast_ref().and_then(io::Error::get_ref);
+            next = match wrapped {
+                Some(wrapped) => Some(wrapped),
+                None => error.source(),
+            };
+        }
+        Self::Connection
+    }
 }
 
 impl From<io::Error> for Trouble {

@@ -8,13 +8,14 @@ pub mod cluster;
 pub mod double;
 pub mod member;
 pub mod metrics;
-pub mod pki;
 pub mod process;
 pub mod proxy;
 pub mod simulation;
 pub mod socket;
 
 use std::time::Duration;
+
+pub use tls::pki;
 
 /// How long a conversation waits for its next line. Generous: the machine may be loaded.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -4,6 +4,8 @@
 
 mod client;
 mod files;
+#[cfg(feature = "pki")]
+pub mod pki;
 mod server;
 mod trouble;
 

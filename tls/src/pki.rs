@@ -1,4 +1,4 @@
-//! Authorities and certificates of their making, and a folder for their files.
+//! For tests: authorities and certificates of their making, and a folder for their files.
 
 use std::{
     fs, io,
@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use tls::Pair;
+
+use crate::Pair;
 
 /// Somebody who signs certificates.
 #[derive(Debug)]

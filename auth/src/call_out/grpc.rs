@@ -89,12 +89,12 @@ impl Grpc {
         }
         let mut grpc =
             tonic::client::Grpc::new(self.channel()).max_decoding_message_size(ANSWER_BYTES_MAX);
-        grpc.ready().await.map_err(|_| Trouble::Connection)?;
+        grpc.ready().await.map_err(|error| Trouble::of(&error))?;
         let codec: ProstCodec<AuthenticateRequest, AuthenticateResponse> = ProstCodec::default();
         let path = PathAndQuery::from_static(METHOD);
         let said = grpc.unary(request, path, codec).await.map_err(|status| {
             tracing::debug!(code = ?status.code(), "no answer over gRPC");
-            Trouble::Connection
+            Trouble::of(&status)
         })?;
         match said.into_inner().answer {
             Some(response::Answer::Allowed(allowed)) => answer::allowed(allowed, SystemTime::now()),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Link, double::Double, jwt::claims::Seconds, suite::Subject};
+use crate::{Link, double::Double, front::Front, jwt::claims::Seconds, suite::Subject};
 
 const TOKEN: &str = "ann's token";
 const SECRET: &str = "the secret of the service";
@@ -331,4 +331,41 @@ async fn who_is_refused_is_not_known_any_more() {
     assert_eq!(shows(&call_out, "t").await, Err(Refusal::Invalid));
     *allows.lock() = None;
     assert_eq!(shows(&call_out, "t").await, Err(Refusal::Unavailable));
+}
+
+#[tokio::test]
+async fn an_encrypted_service_is_believed_by_its_certificate() {
+    let http = Double::start(decides).await;
+    let grpc = service::start().await;
+    for (scheme, addr, protocol) in [("https", http.addr, "http/1.1"), ("grpcs", grpc.addr, "h2")] {
+        let front = Front::start(addr, protocol).await;
+        let url = format!("{scheme}://{}", front.addr);
+        let asks = async |ca: &std::path::Path| {
+            let trust = Trust::file(ca).expect("an authority");
+            let service = Service::at(&url, &trust, Some(SECRET.into())).expect("an address");
+            let call_out = CallOut::new(service, Config::default(), Metrics::default());
+            let token = token(Role::Client);
+            let link = Link::default();
+            let question = Question {
+                role: Role::Client,
+                token: token.as_bytes(),
+                alias: None,
+            };
+            let called = call_out.call(&question).await.map(|answer| answer.is_ok());
+            let credentials = Credentials::Packet {
+                alias: 64,
+                body: token.as_bytes(),
+                link: &link,
+            };
+            let answer = call_out.authenticate(Role::Client, credentials).await;
+            (called, answer.map(|ann| ann.identity))
+        };
+        let (called, answer) = asks(&front.ca).await;
+        assert_eq!((called, answer), (Ok(true), Ok("ann".into())), "{scheme}");
+        let (called, answer) = asks(&front.stranger).await;
+        let refused = (Err(Trouble::Untrusted), Err(Refusal::Unavailable));
+        assert_eq!((called, answer), refused, "{scheme}");
+    }
+    let said = Trouble::Untrusted.to_string();
+    assert!(said.contains("auth.ca_file"), "{said}");
 }

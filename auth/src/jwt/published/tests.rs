@@ -12,6 +12,7 @@ use crate::jwt::{
     signing::SigningKey,
     tests::pair::{Texts, texts},
 };
+use crate::{double::Double, front::Front};
 
 /// Says one thing after the other, and the last one for ever; each after a moment.
 #[derive(Debug)]
@@ -252,4 +253,20 @@ async fn a_file_may_be_replaced() {
         .await
         .expect("the second key");
     fs::remove_file(&path).expect("the file");
+}
+
+#[tokio::test]
+async fn an_encrypted_publisher_is_believed_by_its_certificate() {
+    let published = set(&[("1", &pair())]).expect("a set");
+    let said = published.clone();
+    let double = Double::start(move |_| std::future::ready((200, said.clone()))).await;
+    let front = Front::start(double.addr, "http/1.1").await;
+    let reads = async |ca: &std::path::Path| {
+        let url = format!("https://{}/keys", front.addr);
+        let address = Address::parse(&url, ["http", "https"]).expect("an address");
+        let trust = Trust::file(ca).expect("an authority");
+        AtAddress::new(address, &trust).read().await
+    };
+    assert_eq!(reads(&front.ca).await, Ok(published));
+    assert_eq!(reads(&front.stranger).await, Err(Trouble::Untrusted));
 }
