@@ -84,6 +84,7 @@ impl Default for Load {
 pub(crate) struct Report {
     pub(crate) connected: u64,
     pub(crate) failed: u64,
+    pub(crate) reconnects: u64,
     pub(crate) published: u64,
     pub(crate) expected: u64,
     pub(crate) delivered: u64,

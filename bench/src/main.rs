@@ -2,6 +2,7 @@
 //! async `webrtc` crate and to what the kernel allows, on the same load. `cargo xtask bench` builds
 //! everything and starts this; how it measures is in docs/BENCHMARKS.md.
 
+mod abuse;
 mod cases;
 mod figure;
 mod goals;
@@ -39,6 +40,9 @@ enum Task {
     /// Become a program that ends with this one's driver; for the driver.
     #[command(hide = true)]
     Exec(exec::Exec),
+    /// Attack the servers; for the driver.
+    #[command(hide = true)]
+    Attack(abuse::attack::Attacker),
     /// Measure the kernel's limit; for the driver.
     #[command(hide = true)]
     Limit(limit::Limit),
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Task::Run(flags) => run::main(flags),
         Task::Page(page) => page.write(),
         Task::Exec(exec) => exec.run(),
+        Task::Attack(attacker) => attacker.run(),
         Task::Limit(limit) => limit.run(),
     })
 }

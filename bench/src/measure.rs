@@ -216,6 +216,7 @@ mod tests {
         Report {
             connected: 50,
             failed: 0,
+            reconnects: 0,
             published: 10,
             expected: 490,
             delivered: 490,

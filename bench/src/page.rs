@@ -108,7 +108,7 @@ pub(crate) fn write(results: &Results, page: &Path, plots: &Path) -> anyhow::Res
     let folder = plots.file_name().unwrap_or_default().to_string_lossy();
     let block = markdown(results, &cases, &drawn, &folder);
     let before = fs::read_to_string(page).with_context(|| page.display().to_string())?;
-    let after = replace_block(&before, &block)?;
+    let after = replace_block(&before, BEGIN, &block)?;
     fs::write(page, after).with_context(|| page.display().to_string())
 }
 
@@ -193,15 +193,16 @@ fn tables(results: &Results, cases: &[Case]) -> Vec<(&'static str, Table)> {
     tables.filter(|(_, table)| !table.is_empty()).collect()
 }
 
-fn replace_block(page: &str, block: &str) -> anyhow::Result<String> {
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
+/// With another text between this mark and the end of its block.
+pub(crate) fn replace_block(page: &str, begin: &str, block: &str) -> anyhow::Result<String> {
+    let parts = page.split_once(begin).and_then(|(before, rest)| {
         let (_, after) = rest.split_once(END)?;
         Some((before, after))
     });
-    let (before, after) = parts.with_context(|| format!("no block between {BEGIN} and {END}"))?;
+    let (before, after) = parts.with_context(|| format!("no block between {begin} and {END}"))?;
     ensure!(!block.contains(END), "the block would end itself");
     Ok(format!(
-        "{before}{BEGIN}\n{}\n{END}{after}",
+        "{before}{begin}\n{}\n{END}{after}",
         block.trim_end()
     ))
 }
@@ -221,16 +222,16 @@ mod tests {
     #[test]
     fn the_block_is_replaced_and_nothing_else() {
         let page = format!("# Title\n\n{BEGIN}\nold\n{END}\n\nrest\n");
-        let once = replace_block(&page, "new\n\nfigures\n").expect("a block");
+        let once = replace_block(&page, BEGIN, "new\n\nfigures\n").expect("a block");
         assert_eq!(
             once,
             format!("# Title\n\n{BEGIN}\nnew\n\nfigures\n{END}\n\nrest\n")
         );
         assert_eq!(
-            replace_block(&once, "new\n\nfigures\n").expect("a block"),
+            replace_block(&once, BEGIN, "new\n\nfigures\n").expect("a block"),
             once
         );
-        assert!(replace_block("# Title\n", "new").is_err());
+        assert!(replace_block("# Title\n", BEGIN, "new").is_err());
     }
 
     #[test]

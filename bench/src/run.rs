@@ -15,6 +15,7 @@ use processes::driver::Whereabouts;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    abuse::{Abuse, Places},
     cases::{self, Case},
     cores::{self, Cores},
     machine::{self, Machine},
@@ -32,6 +33,9 @@ pub(crate) struct Flags {
     /// it finds is not to be quoted.
     #[arg(long)]
     quick: bool,
+    /// What abuse costs those who behave, instead of everything else.
+    #[arg(long, conflicts_with_all = ["only", "subjects"])]
+    abuse: bool,
     /// Only these workloads, e.g. a,d.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
@@ -73,6 +77,9 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     }
     // The driver sleeps nearly always; when it does not, it must not be in the servers' way.
     cores::pin(&results.cores.load)?;
+    if flags.abuse {
+        return abuse(results, &setup, &flags).await;
+    }
     let start = Instant::now();
     for round in 1..=rounds {
         for case in cases.iter().filter(|case| round == 1 || !case.once) {
@@ -93,6 +100,25 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         .write_all(text.as_bytes())
         .context("standard output")?;
     keep(&results, &flags)
+}
+
+/// The other measurement, on the same machine.
+async fn abuse(results: Results, setup: &Setup, flags: &Flags) -> anyhow::Result<()> {
+    let abuse = Abuse {
+        command: results.command,
+        quick: results.quick,
+        rounds: results.rounds,
+        started: results.started,
+        took_s: 0.0,
+        commit: results.commit,
+        machine: results.machine,
+        cores: results.cores,
+        trials: Vec::new(),
+    };
+    let (page, plots) = (flags.at.root.join(PAGE), flags.at.root.join(PLOTS));
+    abuse
+        .take(setup, &Places::new(&flags.at.out, page, plots))
+        .await
 }
 
 /// One run; whatever goes wrong is a fault of it, and the others go on.
@@ -183,13 +209,13 @@ impl Page {
 
 impl Flags {
     fn setup(&self) -> anyhow::Result<Setup> {
-        for program in [
-            "coordinator",
-            "commserver",
-            "plain",
-            "engines",
-            "client-sim",
-        ] {
+        let others: &[&str] = if self.abuse {
+            &[]
+        } else {
+            &["plain", "engines"]
+        };
+        let ours = ["coordinator", "commserver", "client-sim"];
+        for program in ours.iter().chain(others) {
             let path = self.at.programs.join(program);
             ensure!(path.is_file(), "{}: not built", path.display());
         }

@@ -69,6 +69,8 @@ pub(crate) struct Servers {
     pub(crate) url: String,
     /// What clients show.
     pub(crate) token: Option<String>,
+    /// `host:port` of each commserver's UDP socket, where they are the broker's.
+    pub(crate) rtc: Vec<String>,
     /// `host:port` of each `/metrics`.
     admin: Vec<String>,
     pub(crate) cores: Cores,
@@ -82,7 +84,7 @@ impl Servers {
         commservers: usize,
     ) -> anyhow::Result<Self> {
         match subject {
-            Subject::Ours => Self::ours(setup, commservers).await,
+            Subject::Ours => Self::ours(setup, commservers, [&[], &[]]).await,
             Subject::Plain => Self::relay(setup, "plain", &["--rtc-listen", "127.0.0.1"]).await,
             Subject::Rtc => Self::relay(setup, "engines", &["--engine", "rtc"]).await,
             Subject::Str0m => Self::relay(setup, "engines", &["--engine", "str0m"]).await,
@@ -90,7 +92,12 @@ impl Servers {
         }
     }
 
-    async fn ours(setup: &Setup, commservers: usize) -> anyhow::Result<Self> {
+    /// The broker, with more said to coordinator and commservers.
+    pub(crate) async fn ours(
+        setup: &Setup,
+        commservers: usize,
+        [coordinators, commservers_own]: [&[(&str, String)]; 2],
+    ) -> anyhow::Result<Self> {
         let cores = setup.cores(commservers);
         let token = secret();
         let mut environment = vec![
@@ -105,20 +112,23 @@ impl Servers {
             "coordinator",
             &setup.program("coordinator"),
             &args(&["--listen", "127.0.0.1:0"]),
-            &environment,
+            &[environment.as_slice(), coordinators].concat(),
             &cores.server,
             &setup.logs,
         )?;
-        let url =
-            word(&coordinator.ready().await?, "ws://").context("the coordinator's address")?;
+        let line = coordinator.ready().await?;
+        let url = word(&line, "ws://").context("the coordinator's address")?;
+        let admin = word(&line, "http://").context("the address of /metrics")?;
         let mut servers = Self {
             children: vec![coordinator],
             carriers: Vec::new(),
             url,
             token: Some(token),
-            admin: Vec::new(),
+            rtc: Vec::new(),
+            admin: vec![admin],
             cores,
         };
+        let environment = [environment.as_slice(), commservers_own].concat();
         for number in 0..commservers {
             servers.add_commserver(setup, number, &environment).await?;
         }
@@ -154,6 +164,8 @@ impl Servers {
         )?;
         let line = commserver.ready().await?;
         ensure!(line.contains("(reached"), "no coordinator: {line}");
+        self.rtc
+            .push(word(&line, "udp://").context("the UDP address")?);
         self.admin
             .push(word(&line, "http://").context("the address of /metrics")?);
         self.carriers.push(commserver.pid());
@@ -180,6 +192,7 @@ impl Servers {
             children: vec![relay],
             url,
             token: None,
+            rtc: Vec::new(),
             admin: Vec::new(),
             cores,
         })
@@ -215,13 +228,15 @@ impl Servers {
     }
 }
 
-/// The word of a line that starts with `prefix`. An address is wanted without `http://`, and with
-/// `ws://`.
+/// The word of a line that starts with `prefix`. An address is wanted without `http://` and
+/// `udp://`, and with `ws://`.
 fn word(line: &str, prefix: &str) -> Option<String> {
     let word = line
         .split([' ', '='])
         .find(|word| word.starts_with(prefix))?;
-    let bare = word.trim_start_matches("http://");
+    let bare = word
+        .trim_start_matches("http://")
+        .trim_start_matches("udp://");
     Some(bare.to_owned())
 }
 
@@ -242,6 +257,7 @@ mod tests {
         let line = "commserver ready: rtc=udp://127.0.0.1:54941 admin=http://127.0.0.1:39875 \
             coordinator=ws://127.0.0.1:9190/ (reached, alias=117)";
         assert_eq!(word(line, "http://").as_deref(), Some("127.0.0.1:39875"));
+        assert_eq!(word(line, "udp://").as_deref(), Some("127.0.0.1:54941"));
         let line = "coordinator ready: ws://127.0.0.1:9190 admin=http://127.0.0.1:9191";
         assert_eq!(word(line, "ws://").as_deref(), Some("ws://127.0.0.1:9190"));
         assert_eq!(word(line, "rtc="), None);

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::usage::float;
 
-/// Samples by family, all labels together.
+/// Samples by family, all labels together; and by series, as it is written.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metrics(BTreeMap<String, f64>);
 
@@ -42,8 +42,11 @@ impl Metrics {
             let Some((series, value)) = line.rsplit_once(' ') else {
                 continue;
             };
-            let name = series.split('{').next().unwrap_or(series);
-            if let Ok(value) = value.parse::<f64>() {
+            let Ok(value) = value.parse::<f64>() else {
+                continue;
+            };
+            *self.0.entry(series.to_owned()).or_default() += value;
+            if let Some((name, _)) = series.split_once('{') {
                 *self.0.entry(name.to_owned()).or_default() += value;
             }
         }
@@ -89,6 +92,8 @@ mod tests {
         assert_eq!(metrics.value("broker_delivered_total"), Some(42.0));
         metrics.add(TEXT);
         assert_eq!(metrics.value("broker_clients"), Some(14.0));
+        let unreliable = "broker_delivered_total{lane=\"unreliable\"}";
+        assert_eq!(metrics.value(unreliable), Some(4.0));
         assert_eq!(metrics.value("broker_links"), None);
     }
 

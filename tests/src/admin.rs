@@ -1,4 +1,4 @@
-//! The coordinator's admin API, as an operator uses it.
+//! The coordinator's HTTP APIs, as an operator and programs use them.
 
 use std::net::SocketAddr;
 
@@ -20,7 +20,11 @@ pub async fn revoke(admin_addr: SocketAddr, body: &str) -> Result<()> {
     Ok(())
 }
 
-async fn post(addr: SocketAddr, path: &str, body: &str) -> Result<String> {
+/// What a request is answered, head and body.
+///
+/// # Errors
+/// When it is not.
+pub async fn post(addr: SocketAddr, path: &str, body: &str) -> Result<String> {
     let mut stream = TcpStream::connect(addr).await?;
     let length = body.len();
     let request = format!(

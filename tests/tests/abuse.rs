@@ -1,23 +1,23 @@
 //! Abuse of every kind at once, beside two who talk to each other: not one of their packets is lost,
-//! and neither loses its connection.
+//! and neither loses its connection. What it costs them is measured by `cargo xtask bench --abuse`,
+//! with the same attacks.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::{Result, ensure};
+use abuse::{Attack, Done, REGISTERED, Target};
+use anyhow::{Context as _, Result, bail, ensure};
 use client::Event;
-use futures_util::{SinkExt as _, StreamExt as _};
-use proto::{ConnectMessage, Lane, Message as _, MessageType, WelcomeMessage};
+use coordinator::Accounts;
+use proto::Lane;
 use shard::budget;
 use tests::{
+    PATIENCE, admin,
     cluster::{Cluster, Setup},
     member::Member,
+    metrics::Metrics,
+    pki::Folder,
 };
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::{TcpStream, UdpSocket},
-    task::JoinSet,
-};
-use tokio_tungstenite::{connect_async, tungstenite};
+use tokio::{task::JoinSet, time::timeout};
 
 const QUIET: &str = "quiet";
 
@@ -28,100 +28,75 @@ const BUDGET: budget::Config = budget::Config {
     burst: Duration::from_secs(1),
 };
 
-/// Connections that ask for a WebSocket, and never end the request.
-async fn half_open(cluster: &Cluster, count: usize) -> Result<Vec<TcpStream>> {
-    let mut streams = Vec::new();
-    for _ in 0..count {
-        let mut stream = TcpStream::connect(cluster.addr()).await?;
-        let begun = b"GET /connect HTTP/1.1\r\nUpgrade: websocket\r\n";
-        stream.write_all(begun).await?;
-        streams.push(stream);
-    }
-    Ok(streams)
-}
+const ATTACKS: [Attack; 6] = [
+    Attack::HalfOpen(100),
+    Attack::Handshakes(50),
+    Attack::Garbage(20_000),
+    Attack::Loud(10_000),
+    Attack::Logins(16),
+    Attack::Topics {
+        clients: 4,
+        topics: 2_000,
+    },
+];
 
-/// Clients that ask the server for an offer, and do nothing with it until they are dropped.
-async fn hanging(url: String, server: u64, count: usize) -> Result<()> {
-    let mut sockets = Vec::new();
-    for _ in 0..count {
-        let (mut socket, _) = connect_async(format!("{url}/connect")).await?;
-        let welcome = socket
-            .next()
-            .await
-            .map(|message| message.map(tungstenite::Message::into_data));
-        let welcome = WelcomeMessage::decode(welcome.unwrap_or_else(|| Ok(bytes::Bytes::new()))?)?;
-        let connect = ConnectMessage {
-            r#type: MessageType::Connect.into(),
-            from_alias: welcome.alias,
-            to_alias: server,
-            from_role: 0,
-        };
-        let connect = tungstenite::Message::Binary(connect.encode_to_vec().into());
-        socket.send(connect).await?;
-        sockets.push(socket);
-    }
-    std::future::pending().await
-}
-
-/// Datagrams of every first byte, as fast as they go.
-async fn garbage(to: std::net::SocketAddr) -> Result<()> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    for round in 0_u64.. {
-        let datagram = [round.to_le_bytes()[0]; 200];
-        // A full socket is what this is about.
-        socket.send_to(&datagram, to).await.ok();
-        if round % 64 == 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-    Ok(())
-}
-
-/// Publishes far more than it may.
-async fn loud(member: Member) -> Result<()> {
-    loop {
-        for _ in 0..100 {
-            // What is over its budget is dropped, here or there.
-            member.publish("loud", Lane::Unreliable, "!").await.ok();
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Subscribes to many topics and to none, again and again.
-async fn restless(member: Member) -> Result<()> {
-    let topics: Vec<String> = (0..500).map(|n| format!("restless/{n}")).collect();
-    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    loop {
-        member.client.subscribe(&topics).await?;
-        member.client.unsubscribe(&topics).await?;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_behaves_notices_nothing() -> Result<()> {
+/// Where somebody is registered.
+async fn cluster(folder: &Folder) -> Result<Cluster> {
+    let store = folder.path().join("clients");
     let setup = Setup {
+        coordinator: Arc::new(move |config| {
+            let mut accounts = Accounts::new(store.clone());
+            accounts.self_registration = true;
+            config.accounts = Some(accounts);
+        }),
         commserver: Arc::new(|config| config.rtc.unreliable_budget = BUDGET),
         ..Setup::default()
     };
     let cluster = setup.start(1).await?;
+    let body = format!(
+        r#"{{"clientID":"{REGISTERED}","authKey":"{}"}}"#,
+        "k".repeat(32)
+    );
+    let answer = admin::post(cluster.addr(), "/v1/auth/register", &body).await?;
+    ensure!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    Ok(cluster)
+}
+
+/// Waits until it is under way.
+async fn under_way(attack: Attack, done: &Done, abuse: &mut JoinSet<Result<()>>) -> Result<()> {
+    let begun = async {
+        while done.count() < attack.under_way() {
+            if let Some(ended) = abuse.try_join_next() {
+                bail!("an abuser has given up: {ended:?}");
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    };
+    let begun = timeout(PATIENCE, begun).await;
+    begun.with_context(|| format!("{attack:?}: {} done", done.count()))?
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_behaves_notices_nothing() -> Result<()> {
+    let folder = Folder::new()?;
+    let cluster = cluster(&folder).await?;
     let mut hearer = Member::join(&cluster.url()).await?;
     hearer.client.subscribe(&[QUIET]).await?;
     let speaker = Member::join(&cluster.url()).await?;
-    let (loud_one, first, second) = (
-        Member::join(&cluster.url()).await?,
-        Member::join(&cluster.url()).await?,
-        Member::join(&cluster.url()).await?,
-    );
 
     let server = cluster.commserver(0);
-    let _half_open = half_open(&cluster, 100).await?;
+    let target = Target {
+        coordinator: cluster.url().parse()?,
+        rtc: server.rtc_addr,
+        token: None,
+    };
     let mut abuse = JoinSet::new();
-    abuse.spawn(hanging(cluster.url(), server.alias, 50));
-    abuse.spawn(garbage(server.rtc_addr));
-    abuse.spawn(loud(loud_one));
-    abuse.spawn(restless(first));
-    abuse.spawn(restless(second));
+    for attack in ATTACKS {
+        let done = Arc::new(Done::default());
+        abuse.spawn(attack.run(target.clone(), Arc::clone(&done)));
+        under_way(attack, &done, &mut abuse).await?;
+    }
     server
         .wait_for("hanging handshakes", |stats| stats.handshakes == 50)
         .await?;
@@ -131,16 +106,20 @@ async fn who_behaves_notices_nothing() -> Result<()> {
         speaker.publish(QUIET, Lane::Reliable, body.clone()).await?;
         match hearer.expect().await? {
             Event::Message(message) => ensure!(message.body == body, "{message:?}"),
-            other => anyhow::bail!("{other:?}"),
+            other => bail!("{other:?}"),
         }
     }
     // All of it went on all the time.
     ensure!(abuse.try_join_next().is_none(), "an abuser has given up");
     abuse.shutdown().await;
     let metrics = server.metrics().await?;
-    let unknown = metrics.transport_drops("unknown_protocol");
-    ensure!(unknown > 200, "garbage is counted: {unknown}");
-    ensure!(metrics.transport_drops("rate_limited") > 0);
+    for reason in ["unknown_protocol", "unknown_user", "rate_limited"] {
+        ensure!(metrics.transport_drops(reason) > 0, "{reason} is counted");
+    }
+    ensure!(metrics.value("broker_rate_pauses_total") > 0, "topics have a budget");
+    let metrics = Metrics::scrape(cluster.admin_addr()).await?;
+    let refused = "coordinator_account_requests_total{request=\"Login\",result=\"Refused\"}";
+    ensure!(metrics.value(refused) > 0, "logins are refused");
     ensure!(hearer.client.stats().connects == 1 && speaker.client.stats().connects == 1);
     cluster.stop().await
 }

@@ -4,16 +4,16 @@ use crate::driver::{self, Profile};
 
 /// Passes the arguments on.
 pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
+    // Only the broker itself is abused.
+    let others: &[&str] = if args.iter().any(|arg| arg == "--abuse") {
+        &[]
+    } else {
+        &["plain", "engines"]
+    };
+    let ours = ["coordinator", "commserver", "client-sim", "bench"];
     // These alone, for what is measured is to have the features that it has for its users.
     let mut build = Vec::new();
-    for package in [
-        "coordinator",
-        "commserver",
-        "client-sim",
-        "plain",
-        "engines",
-        "bench",
-    ] {
+    for package in ours.iter().chain(others) {
         build.extend(["--package", package]);
     }
     let words = ["cargo xtask bench"];
