@@ -5,8 +5,10 @@ mod access;
 mod bots;
 mod dev;
 mod doctor;
+mod http;
 mod pages;
 mod publish;
+mod revoke;
 mod show;
 mod subscribe;
 mod token;
@@ -39,6 +41,8 @@ enum Task {
     Doctor(doctor::Args),
     /// Publishes to a topic, and ends when the server has it.
     Pub(publish::Args),
+    /// Shuts somebody out: one client, all of a name, or one token.
+    Revoke(revoke::Args),
     /// Listens to topics, and prints what comes.
     Sub(subscribe::Args),
     /// Makes tokens for clients, and explains them.
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Task::Commserver(args) => commserver::cli::main(args),
         Task::Doctor(args) => access::run(doctor::COMMAND, doctor::run(args)),
         Task::Pub(args) => access::run(publish::COMMAND, publish::run(args)),
+        Task::Revoke(args) => access::run(revoke::COMMAND, revoke::run(args)),
         Task::Sub(args) => access::run(subscribe::COMMAND, subscribe::run(args)),
         Task::Token(args) => access::run(token::COMMAND, token::run(args)),
     }

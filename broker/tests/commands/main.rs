@@ -11,6 +11,8 @@ mod program;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod revoke;
+#[cfg(test)]
 mod suspended;
 #[cfg(test)]
 mod talk;
