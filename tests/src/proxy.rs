@@ -20,6 +20,7 @@ pub struct Proxy {
     taken: watch::Receiver<u64>,
     /// Each change cuts all connections.
     cuts: watch::Sender<u64>,
+    down: watch::Sender<bool>,
     _task: JoinSet<()>,
 }
 
@@ -33,14 +34,22 @@ impl Proxy {
         let addr = listener.local_addr()?;
         let (count, taken) = watch::channel(0);
         let (cuts, cut) = watch::channel(0);
+        let (down, is_down) = watch::channel(false);
         let mut task = JoinSet::new();
-        task.spawn(relay(listener, to, count, cut));
+        task.spawn(relay(listener, to, count, cut, is_down));
         Ok(Self {
             addr,
             taken,
             cuts,
+            down,
             _task: task,
         })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// Where a client dials: `ws://host:port`.
@@ -52,6 +61,18 @@ impl Proxy {
     /// Cuts every connection, at both ends, without a goodbye.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Cuts every connection, and those to come, or lets them pass again.
+    pub fn set_down(&self, down: bool) {
+        self.down.send_replace(down);
+        self.cut();
+    }
+
+    /// How many connections were made through it so far.
+    #[must_use]
+    pub fn taken_so_far(&self) -> u64 {
+        *self.taken.borrow()
     }
 
     /// Waits until so many connections were made through it.
@@ -70,9 +91,13 @@ async fn relay(
     to: SocketAddr,
     count: watch::Sender<u64>,
     cut: watch::Receiver<u64>,
+    is_down: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
+        if *is_down.borrow() {
+            continue;
+        }
         count.send_modify(|count| *count += 1);
         // What was cut before is not about this one.
         let mut cut = cut.clone();

@@ -1,11 +1,15 @@
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use auth::jwt::claims::Claims;
+use client::session::State;
 use proto::{Lane, Reason};
 use tests::admin;
-use tests::cluster::Cluster;
+use tests::cluster::{Cluster, Setup};
 use tests::member::{self, Member};
+use tests::pki::Folder;
+use tests::proxy::Proxy;
 
 use crate::{claims, join, setup, sign};
 
@@ -96,4 +100,65 @@ async fn an_alias_does_not_come_back_to_a_coordinator_that_forgot_it_either() ->
     let reason = Member::start(&config)?.stopped().await?;
     ensure!(reason == Reason::Revoked, "{reason:?}");
     cluster.stop().await
+}
+
+/// The coordinator is killed meanwhile, and knows it from its file.
+#[tokio::test]
+async fn a_server_that_was_cut_off_hears_it_when_it_is_linked_again() -> Result<()> {
+    let folder = Folder::new()?;
+    let file = folder.path().join("revocations");
+    let setup = setup()?;
+    let before = Arc::clone(&setup.coordinator);
+    let setup = Setup {
+        coordinator: Arc::new(move |config| {
+            before(config);
+            config.revocations_file = Some(file.clone());
+        }),
+        ..setup
+    };
+    let mut coordinator = setup.clone().start(0).await?;
+    let uplink = Proxy::start(coordinator.addr()).await?;
+    let signalling = Proxy::start(coordinator.addr()).await?;
+    let servers = setup.start_at(uplink.addr(), 1).await?;
+    let through = |name: &str| -> Result<client::Config> {
+        Ok(member::config(&signalling.url())?.with_token(sign(&claims(name))?))
+    };
+    let mut ann = Member::join_as(&through("ann")?).await?;
+    let mut bob = join(&coordinator, &claims("bob")).await?;
+    bob.client.subscribe(&["a"]).await?;
+
+    // Neither the server nor she hears of the coordinator.
+    uplink.set_down(true);
+    signalling.set_down(true);
+    admin::revoke(coordinator.admin_addr(), r#"{"subject": "ann"}"#).await?;
+    ann.publish("a", Lane::Reliable, "still here").await?;
+    ensure!(bob.message().await?.body == "still here");
+    coordinator.stop_coordinator().await?;
+    coordinator.start_coordinator().await?;
+    ann.publish("a", Lane::Reliable, "and still").await?;
+    ensure!(bob.message().await?.body == "and still");
+
+    uplink.set_down(false);
+    // It is her server that has told her.
+    let reason = ann.stopped().await?;
+    ensure!(reason == Reason::Revoked, "{reason:?}");
+    servers
+        .wait_for("her end", |stats| {
+            stats.clients == 1 && stats.revocations == 1
+        })
+        .await?;
+
+    // She does not try again; somebody else who comes the same way does not meet her.
+    signalling.set_down(false);
+    let taken = signalling.taken_so_far();
+    let cid = Member::join_as(&through("cid")?).await?;
+    ensure!(signalling.taken_so_far() == taken + 1, "one connection");
+    let revoked = Reason::Revoked;
+    ensure!(ann.client.state() == State::Stopped { reason: revoked });
+    ensure!(ann.client.stats().attempts == 1, "{:?}", ann.client.stats());
+    shut_out(&coordinator, &claims("ann")).await?;
+    cid.publish("a", Lane::Reliable, "hello").await?;
+    ensure!(bob.message().await?.body == "hello");
+    servers.stop().await?;
+    coordinator.stop().await
 }
