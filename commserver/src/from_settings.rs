@@ -13,7 +13,6 @@ use std::{
 
 use auth::ClusterSecret;
 use auth_settings::Host;
-use commserver_core::TopicRate;
 use http::Uri;
 use proto::region::{REGION_BYTES_MAX, is_region};
 use settings::{Effective, Log, Problems, Settings, Value};
@@ -235,7 +234,9 @@ fn limits(settings: &mut Settings) -> Limits {
         ),
         topics_max: count(settings, "limits.topics_max", defaults.topics_max),
         topic_bytes_max: count(settings, "limits.topic_bytes_max", defaults.topic_bytes_max),
-        topic_changes: topic_changes(settings, defaults.topic_changes),
+        // 0 is no limit.
+        topic_changes_per_s: settings
+            .take("limits.topic_changes_per_s", defaults.topic_changes_per_s),
         topic_levels_max: count(
             settings,
             "limits.topic_levels_max",
@@ -271,14 +272,6 @@ fn timings(settings: &mut Settings) -> Timings {
         interest_window: time("timings.interest_window", defaults.interest_window),
         redial_min: time("timings.redial_min", defaults.redial_min),
         redial_max: time("timings.redial_max", defaults.redial_max),
-    }
-}
-
-/// 0 is no limit.
-fn topic_changes(settings: &mut Settings, defaults: TopicRate) -> TopicRate {
-    TopicRate {
-        per_s: settings.take("limits.topic_changes_per_s", defaults.per_s),
-        burst: settings.take_within("limits.topic_changes_burst", defaults.burst, 1..),
     }
 }
 

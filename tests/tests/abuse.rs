@@ -116,7 +116,10 @@ async fn who_behaves_notices_nothing() -> Result<()> {
     for reason in ["unknown_protocol", "unknown_user", "rate_limited"] {
         ensure!(metrics.transport_drops(reason) > 0, "{reason} is counted");
     }
-    ensure!(metrics.value("broker_rate_pauses_total") > 0, "topics have a budget");
+    ensure!(
+        metrics.value("broker_rate_pauses_total") > 0,
+        "topics have a budget"
+    );
     let metrics = Metrics::scrape(cluster.admin_addr()).await?;
     let refused = "coordinator_account_requests_total{request=\"Login\",result=\"Refused\"}";
     ensure!(metrics.value(refused) > 0, "logins are refused");

@@ -95,8 +95,9 @@ pub struct Limits {
     pub topic_bytes_max: usize,
     /// Most levels of a topic: parts between slashes.
     pub topic_levels_max: usize,
-    /// Topics that one client may subscribe to and unsubscribe from.
-    pub topic_changes: TopicRate,
+    /// Topics that one client may subscribe to and unsubscribe from in a second, in the long run; 0
+    /// for no limit. After a pause it may replace all that it may have at once.
+    pub topic_changes_per_s: u32,
     /// Clients at once whose lane is not open yet. One more takes the place of one that has taken
     /// long, or is refused.
     pub handshakes_max: usize,
@@ -116,6 +117,13 @@ impl Limits {
         self.subscriptions_max.saturating_mul(2)
     }
 
+    pub(crate) const fn topic_rate(&self) -> TopicRate {
+        TopicRate {
+            per_s: self.topic_changes_per_s,
+            burst: self.named_topics_max(),
+        }
+    }
+
     /// Whether a client may publish to this, or subscribe to it: a topic, within the limits.
     pub(crate) fn take_topic(&self, topic: &str) -> bool {
         topic::validate(topic, self.topic_bytes_max).is_ok()
@@ -132,10 +140,7 @@ impl Default for Limits {
             topics_max: 131_072,
             topic_bytes_max: limits::TOPIC_BYTES_MAX,
             topic_levels_max: 64,
-            topic_changes: TopicRate {
-                per_s: 1_000,
-                burst: TOPIC_CHANGES_BURST,
-            },
+            topic_changes_per_s: 1_000,
             handshakes_max: 2_048,
             packet_bytes_max: limits::PACKET_BYTES_MAX,
             revocations_bytes_max: limits::REVOCATIONS_BYTES_MAX,
@@ -186,6 +191,3 @@ impl Default for Timings {
         }
     }
 }
-
-/// As many as a client may have, twice: it may come with them all, and replace them all.
-const TOPIC_CHANGES_BURST: u32 = 2_048;

@@ -40,4 +40,3 @@ pub use io::{
     Delivery, Identity, Input, Output, Pair, PeerId, Recipients, ResumeToken, SignalKind,
 };
 pub use stats::{Drop, GoneHint, Stats};
-pub use topic_rate::TopicRate;

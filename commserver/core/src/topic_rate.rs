@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 /// So many topics a second, after so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TopicRate {
+pub(crate) struct TopicRate {
     /// Topics a second, in the long run; 0 for no limit.
-    pub per_s: u32,
+    pub(crate) per_s: u32,
     /// Topics at once, after a pause.
-    pub burst: u32,
+    pub(crate) burst: usize,
 }
 
 /// What one client has used: the time at which all of it is paid for.
@@ -32,8 +32,9 @@ impl TopicBudget {
         let from = self.paid_at.map_or(now, |paid_at| paid_at.max(now));
         let paid_at = from.checked_add(time_for(topics))?;
         self.paid_at = Some(paid_at);
-        let ahead = time_for(usize::try_from(rate.burst).unwrap_or(usize::MAX));
-        paid_at.checked_sub(ahead).filter(|until| *until > now)
+        paid_at
+            .checked_sub(time_for(rate.burst))
+            .filter(|until| *until > now)
     }
 }
 

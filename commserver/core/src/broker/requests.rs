@@ -83,7 +83,7 @@ impl Broker {
 
     /// Counts topics that a client has named; who goes too fast is left unread for a while.
     fn charge(&mut self, now: Instant, id: PeerId, topics: usize) {
-        let rate = self.config.limits.topic_changes;
+        let rate = self.config.limits.topic_rate();
         let Some(ready) = self.peers.ready_mut(id).filter(|ready| !ready.is_link()) else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use commserver_core::{Config, Drop, Limits, PeerId, TopicRate};
+use commserver_core::{Config, Drop, Limits, PeerId};
 use proto::{
     AckMessage, ErrorMessage, Format, Lane, Message, MessageType, Reason, SubscribeMessage,
     SubscriptionEntry, SubscriptionMessage, UnsubscribeMessage, topic_list,
@@ -267,14 +267,11 @@ fn topics_have_so_many_levels() {
     }
 }
 
-/// Ten topics a second, twelve at once.
+/// Ten topics a second, and twelve at once: twice as many as one may have.
 fn unhurried() -> Server {
     limited(Limits {
         subscriptions_max: 6,
-        topic_changes: TopicRate {
-            per_s: 10,
-            burst: 12,
-        },
+        topic_changes_per_s: 10,
         ..Limits::default()
     })
 }
