@@ -96,7 +96,8 @@ pub struct Limits {
     /// Most levels of a topic: parts between slashes.
     pub topic_levels_max: usize,
     /// Topics that one client may subscribe to and unsubscribe from in a second, in the long run; 0
-    /// for no limit. After a pause it may replace all that it may have at once.
+    /// for no limit. After a pause it may replace all that it may have at once, or bring two
+    /// seconds' worth.
     pub topic_changes_per_s: u32,
     /// Clients at once whose lane is not open yet. One more takes the place of one that has taken
     /// long, or is refused.
@@ -117,10 +118,12 @@ impl Limits {
         self.subscriptions_max.saturating_mul(2)
     }
 
-    pub(crate) const fn topic_rate(&self) -> TopicRate {
+    pub(crate) fn topic_rate(&self) -> TopicRate {
         TopicRate {
             per_s: self.topic_changes_per_s,
-            burst: self.named_topics_max(),
+            burst: self
+                .named_topics_max()
+                .max(two_seconds(self.topic_changes_per_s)),
         }
     }
 
@@ -190,4 +193,8 @@ impl Default for Timings {
             redial_max: Duration::from_secs(30),
         }
     }
+}
+
+fn two_seconds(per_s: u32) -> usize {
+    usize::try_from(per_s).map_or(usize::MAX, |per_s| per_s.saturating_mul(2))
 }

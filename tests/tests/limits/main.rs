@@ -53,6 +53,8 @@ walk! {
     elsewhere {
         "limits.handshakes_max" => "commserver/core/tests/scripts/handshakes.rs",
             "a_rush_keeps_its_places",
+        "limits.topic_changes_per_s" => "commserver/core/tests/scripts/requests.rs",
+            "topics_are_counted_and_not_requests",
         "limits.unproved_checks_per_s" => "shard/src/peers/tests/garbage.rs",
             "a_burst_of_strangers_checks_is_looked_at_and_not_one_more",
         "limits.outbox_bytes_total_max" => "shard/src/peers/tests/room.rs",

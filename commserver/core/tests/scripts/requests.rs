@@ -267,11 +267,11 @@ fn topics_have_so_many_levels() {
     }
 }
 
-/// Ten topics a second, and twelve at once: twice as many as one may have.
+/// Five topics a second, and twelve at once: twice as many as one may have.
 fn unhurried() -> Server {
     limited(Limits {
         subscriptions_max: 6,
-        topic_changes_per_s: 10,
+        topic_changes_per_s: 5,
         ..Limits::default()
     })
 }
@@ -280,7 +280,7 @@ fn unhurried() -> Server {
 fn topics_are_counted_and_not_requests() {
     let names: Vec<String> = (0..6).map(|n| n.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    for (more, waits_ms) in [(5, None), (6, None), (7, Some(100))] {
+    for (more, waits_ms) in [(5, None), (6, None), (7, Some(200))] {
         let mut server = unhurried();
         let (ann, bob) = (server.client(1), server.client(2));
         subscribe(&mut server, ann, 1, &names);
@@ -329,9 +329,9 @@ fn what_has_to_be_inflated_costs_too() {
     let peer = server.client(1);
     for (kib, waits_ms) in [
         (3, None),
-        (1, Some(400)),
-        (257, Some(103_200)),
-        (258, Some(206_000)),
+        (1, Some(800)),
+        (257, Some(206_400)),
+        (258, Some(412_000)),
     ] {
         server.unread.clear();
         server.say(peer, &spaces(kib));
