@@ -8,6 +8,11 @@ use bytes::Bytes;
 use link::{ACCEPTOR, DIALER, Impair, LOSSLESS, Pair, configs};
 use rtc_peer::{CloseReason, Lane, SendError};
 
+/// Between the messages of a thin stream.
+const EVERY: Duration = Duration::from_millis(10);
+/// First byte of a DTLS record.
+const APPLICATION_DATA: u8 = 23;
+
 #[test]
 fn both_lanes_open_on_both_sides() {
     let pair = Pair::connected(1, LOSSLESS);
@@ -49,20 +54,26 @@ fn messages_of_all_sizes_arrive_whole_on_both_lanes() {
     }
 }
 
-/// Numbered messages, one every 10 ms; returns when each number arrived, in order of arrival.
+/// Numbered messages, one at a time; returns when each number arrived, in order of arrival.
 #[expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "part of the tests"
 )]
-fn stream(pair: &mut Pair, from: usize, lane: Lane, count: u32) -> Vec<(u32, Duration)> {
+fn stream(
+    pair: &mut Pair,
+    from: usize,
+    lane: Lane,
+    count: u32,
+    every: Duration,
+) -> Vec<(u32, Duration)> {
     let mut sent = Vec::new();
     for number in 0..count {
         sent.push(pair.now);
         let mut message = number.to_be_bytes().to_vec();
         message.resize(100, 0);
         pair.send(from, lane, &message.into()).unwrap();
-        pair.run_for(Duration::from_millis(10));
+        pair.run_for(every);
     }
     pair.run_for(Duration::from_secs(10));
     let packets = &pair.told[1 - from].packets;
@@ -80,7 +91,7 @@ fn stream(pair: &mut Pair, from: usize, lane: Lane, count: u32) -> Vec<(u32, Dur
 fn the_unreliable_lane_never_waits_and_never_repeats_in_either_direction() {
     for from in [ACCEPTOR, DIALER] {
         let mut pair = Pair::connected(3, Impair::loss(0.05));
-        let arrived = stream(&mut pair, from, Lane::Unreliable, 1000);
+        let arrived = stream(&mut pair, from, Lane::Unreliable, 1000, EVERY);
         // Some were lost and stayed lost: 5 %, within chance.
         assert!((920..=975).contains(&arrived.len()), "{}", arrived.len());
         // And none that arrived was late, though others were lost before it.
@@ -88,6 +99,64 @@ fn the_unreliable_lane_never_waits_and_never_repeats_in_either_direction() {
             assert_eq!(*after, LOSSLESS.delay, "message {number} waited");
         }
     }
+}
+
+/// What a server sends to a client of a busy room: several losses in one round trip are the rule.
+#[test]
+fn the_unreliable_lane_never_waits_where_much_is_under_way() {
+    let delay = Duration::from_millis(20);
+    for from in [ACCEPTOR, DIALER] {
+        for loss in [0.01, 0.04] {
+            let mut pair = Pair::connected(8, Impair { delay, ..LOSSLESS });
+            pair.impair.loss = loss;
+            let every = Duration::from_millis(2);
+            let arrived = stream(&mut pair, from, Lane::Unreliable, 4000, every);
+            for (number, after) in &arrived {
+                assert_eq!(*after, delay, "message {number} waited at {loss}");
+            }
+        }
+    }
+}
+
+#[test]
+fn two_losses_in_one_round_trip_hold_nothing_up() {
+    for from in [ACCEPTOR, DIALER] {
+        let mut pair = Pair::connected(9, LOSSLESS);
+        let mut sent = 0;
+        pair.drop = Box::new(move |side, datagram| {
+            sent += u32::from(side == from && datagram.first() == Some(&APPLICATION_DATA));
+            side == from && [100, 103].contains(&sent)
+        });
+        let every = Duration::from_millis(1);
+        let arrived = stream(&mut pair, from, Lane::Unreliable, 2000, every);
+        assert_eq!(arrived.len(), 1998);
+        for (number, after) in &arrived {
+            assert_eq!(*after, LOSSLESS.delay, "message {number} waited");
+        }
+    }
+}
+
+/// What is passed over is whole messages: nothing else is lost, and no part is left lying about.
+#[test]
+fn what_is_sent_in_parts_is_lost_alone_and_leaves_nothing() {
+    let mut pair = Pair::connected(10, LOSSLESS);
+    pair.impair.loss = 0.03;
+    for number in 0..4000_u32 {
+        let size = if number % 20 == 0 { 3000 } else { 100 };
+        pair.send(ACCEPTOR, Lane::Unreliable, &vec![0; size].into())
+            .unwrap();
+        pair.run_for(Duration::from_millis(2));
+    }
+    pair.run_for(Duration::from_secs(3));
+    let got = pair.got(DIALER, Lane::Unreliable);
+    let whole = got.iter().filter(|message| message.len() == 3000).count();
+    assert!(
+        got.iter()
+            .all(|message| [100, 3000].contains(&message.len()))
+    );
+    // 3 datagrams each, 3 % of which are lost: 9 % of 200, within chance.
+    assert!((165..=197).contains(&whole), "{whole} of 200");
+    assert_eq!(pair.peers[DIALER].received_bytes(), 0);
 }
 
 #[test]
@@ -98,7 +167,7 @@ fn the_unreliable_lane_does_not_restore_order() {
             ..LOSSLESS
         };
         let mut pair = Pair::connected(4, impair);
-        let arrived = stream(&mut pair, from, Lane::Unreliable, 500);
+        let arrived = stream(&mut pair, from, Lane::Unreliable, 500, EVERY);
         assert_eq!(arrived.len(), 500);
         assert!(!arrived.is_sorted_by_key(|(number, _)| *number));
         for (number, after) in &arrived {
@@ -120,7 +189,7 @@ fn the_reliable_lane_is_complete_and_in_order_under_loss() {
             ..LOSSLESS
         };
         let mut pair = Pair::connected(5, impair);
-        let arrived = stream(&mut pair, from, Lane::Reliable, 1000);
+        let arrived = stream(&mut pair, from, Lane::Reliable, 1000, EVERY);
         let numbers: Vec<u32> = arrived.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
     }

@@ -131,6 +131,15 @@ impl Sack<'_> {
         self.cumulative.wrapping_add(end)
     }
 
+    /// What is here beyond, first and last.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (u32, u32)> {
+        let ranges = self.blocks.iter().map(Self::range);
+        ranges.map(|(start, end)| {
+            let at = |distance| self.cumulative.wrapping_add(distance);
+            (at(start), at(end))
+        })
+    }
+
     fn range([s0, s1, e0, e1]: &[u8; 4]) -> (u32, u32) {
         let [start, end] = [[*s0, *s1], [*e0, *e1]].map(u16::from_be_bytes);
         (start.into(), end.into())
@@ -258,6 +267,32 @@ pub(super) fn with_window(packet: &[u8], window: u32) -> Bytes {
         place.copy_from_slice(&window.to_be_bytes());
     }
     seal(&mut packet);
+    packet.into()
+}
+
+/// A packet that tells the other side to wait for nothing up to a TSN (RFC 3758 section 3.2); for
+/// streams without order alone.
+pub(super) fn forward_tsn(header: &[u8; COMMON_HEADER_BYTES], tsn: u32) -> Bytes {
+    let mut packet = header.to_vec();
+    packet.extend([FORWARD_TSN, 0, 0, 8]);
+    packet.extend(tsn.to_be_bytes());
+    seal(&mut packet);
+    packet.into()
+}
+
+/// A packet with a SACK.
+#[cfg(test)]
+pub(super) fn sack_of(cumulative: u32, blocks: &[[u16; 2]]) -> Bytes {
+    let count = u16::try_from(blocks.len()).unwrap_or_default();
+    let mut packet = vec![0; COMMON_HEADER_BYTES];
+    packet.extend([SACK, 0]);
+    packet.extend((16 + 4 * count).to_be_bytes());
+    packet.extend(cumulative.to_be_bytes());
+    packet.extend(100_000_u32.to_be_bytes());
+    packet.extend(count.to_be_bytes());
+    packet.extend([0, 0]);
+    let ends = blocks.iter().flatten();
+    packet.extend(ends.flat_map(|end| end.to_be_bytes()));
     packet.into()
 }
 

@@ -7,11 +7,14 @@
 //! two have brought nothing. To the other side it is a repetition like any other. What the
 //! association does itself is left to it: it is the one that sees congestion.
 
+mod skip;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::skip::Skip;
 use super::packet::{self, Sack};
 
 /// What went out lately and is not acknowledged.
@@ -30,6 +33,7 @@ pub(super) struct Repair {
     window: usize,
     round_trip: RoundTrip,
     burst: Burst,
+    skip: Skip,
 }
 
 /// A packet with data of a reliable stream.
@@ -60,7 +64,11 @@ impl Repair {
         let (mut newest, mut ends) = (None, None);
         for data in packet::data(sent) {
             newest = Some(data.tsn);
-            if self.reliable.contains(&data.stream) {
+            let reliable = self.reliable.contains(&data.stream);
+            if self.last_tsn.is_none_or(|known| is_after(data.tsn, known)) {
+                self.skip.note_sent(sent, data, reliable);
+            }
+            if reliable {
                 let (first, _) = ends.unwrap_or((data.tsn, data.tsn));
                 ends = Some((first, data.tsn));
             }
@@ -116,6 +124,7 @@ impl Repair {
     }
 
     fn take(&mut self, now: Instant, sack: &Sack<'_>) {
+        self.skip.take(now, sack, self.round_trip.smoothed);
         self.window = usize::try_from(sack.window).unwrap_or(usize::MAX);
         let (mut newest, mut arrived) = (None, 0_u32);
         self.sent.retain(|sent| {
@@ -164,11 +173,12 @@ impl Repair {
 
     /// When [`Repair::handle_timeout`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.wake
+        self.wake.into_iter().chain(self.skip.deadline()).min()
     }
 
     /// Adds what is to be sent again; returns how many packets that are.
     pub(super) fn handle_timeout(&mut self, now: Instant, packets: &mut VecDeque<Bytes>) -> u64 {
+        packets.extend(self.skip.handle_timeout(now));
         if self.wake.is_none_or(|wake| wake > now) {
             return 0;
         }
