@@ -4,6 +4,7 @@
 pub(crate) mod fuzzing;
 mod guard;
 mod packet;
+mod piggyback;
 mod repair;
 mod window;
 
@@ -21,6 +22,7 @@ use rtc_sctp::{
 };
 
 use self::guard::{Guard, Verdict};
+use self::piggyback::Thin;
 pub(crate) use self::repair::BYTES_MAX as REPAIR_BYTES_MAX;
 use self::repair::Repair;
 pub(crate) use self::window::HELD_BYTES_MAX;
@@ -65,6 +67,7 @@ pub(crate) struct Sctp {
     guard: Guard,
     window: Window,
     repair: Repair,
+    thin: Thin,
     /// The last packet that was dropped because the owner holds too much. Whoever sends into a
     /// shut window probes it ever more rarely: as soon as there is room this one counts as arrived.
     refused: Option<Bytes>,
@@ -124,6 +127,7 @@ impl Sctp {
             ),
             window: Window::default(),
             repair: Repair::default(),
+            thin: Thin::default(),
             refused: None,
             streams: 0,
             message_bytes_max: usize::try_from(message_bytes_max).unwrap_or(usize::MAX),
@@ -174,6 +178,7 @@ impl Sctp {
 
     fn take(&mut self, now: Instant, packet: Bytes) {
         self.repair.note_received(now, &packet);
+        let packet = self.thin.hasten(now, packet);
         let before = self.chunks_taken();
         self.deliver(now, packet.clone());
         let taken = self.chunks_taken() - before;
@@ -382,6 +387,7 @@ impl Sctp {
                     }
                 }
             }
+            piggyback::bundle(&mut self.packets);
             // A SACK of the association's own is as good.
             let acknowledges = |packet: &Bytes| packet::window(packet).is_some();
             if !self.ended

@@ -2,11 +2,13 @@
 
 mod link;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use link::{ACCEPTOR, DIALER, Impair, LOSSLESS, Pair, configs};
-use rtc_peer::{CloseReason, Lane, SendError};
+use rtc_peer::{CloseReason, Input, Lane, Output, SendError};
 
 /// Between the messages of a thin stream.
 const EVERY: Duration = Duration::from_millis(10);
@@ -314,4 +316,35 @@ fn what_is_sent_between_two_drains_is_bundled() {
     assert_eq!(pair.peers[ACCEPTOR].stats().datagrams_sent - before, 1);
     pair.run_for(Duration::from_millis(20));
     assert_eq!(pair.got(DIALER, Lane::Unreliable).len(), 9);
+}
+
+/// An owner hears what has come and answers it before it drains.
+#[test]
+fn an_answer_after_a_silence_brings_the_acknowledgement_along() {
+    let mut pair = Pair::connected(12, LOSSLESS);
+    let records = Rc::new(Cell::new(0));
+    let count = Rc::clone(&records);
+    pair.drop = Box::new(move |side, datagram| {
+        let counts = side == ACCEPTOR && datagram.first() == Some(&APPLICATION_DATA);
+        count.set(count.get() + u32::from(counts));
+        false
+    });
+    for _ in 0..3 {
+        pair.run_for(Duration::from_secs(2));
+        records.set(0);
+        let ping = Bytes::from_static(b"ping");
+        pair.send(DIALER, Lane::Reliable, &ping).unwrap();
+        let Some(Output::Transmit(sent)) = pair.peers[DIALER].poll_output() else {
+            panic!("nothing is sent");
+        };
+        let datagram = Input::Datagram {
+            local: sent.remote,
+            remote: sent.local,
+            bytes: &sent.bytes,
+        };
+        pair.peers[ACCEPTOR].handle_input(pair.now, datagram);
+        pair.send(ACCEPTOR, Lane::Reliable, &ping).unwrap();
+        pair.run_for(Duration::from_secs(1));
+        assert_eq!(records.get(), 1);
+    }
 }

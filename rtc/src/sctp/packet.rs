@@ -182,6 +182,38 @@ pub(super) fn data_again(packet: &[u8], wanted: impl Fn(u16) -> bool) -> Option<
     Some(again.into())
 }
 
+/// The packet, asking for an acknowledgement at once by its first DATA chunk.
+pub(super) fn hastened(packet: &[u8]) -> Option<Bytes> {
+    let before = chunks(packet).map_while(|chunk| chunk);
+    let before = before.take_while(|chunk| chunk.kind != DATA);
+    let at = COMMON_HEADER_BYTES + before.map(|chunk| chunk.padded).sum::<usize>();
+    let mut hastened = packet.to_vec();
+    *hastened.get_mut(at + 1)? |= IMMEDIATELY;
+    seal(&mut hastened);
+    Some(hastened.into())
+}
+
+/// Whether a packet is a SACK and nothing else.
+pub(super) fn is_sack(packet: &[u8]) -> bool {
+    let mut chunks = chunks(packet);
+    let sack = chunks.next().flatten();
+    sack.is_some_and(|chunk| chunk.kind == SACK) && chunks.next().is_none()
+}
+
+/// Whether the first chunk of a packet is one of data.
+pub(super) fn begins_with_data(packet: &[u8]) -> bool {
+    let first = chunks(packet).next().flatten();
+    first.is_some_and(|chunk| chunk.kind == DATA)
+}
+
+/// The chunks of both packets in one.
+pub(super) fn joined(first: &[u8], second: &[u8]) -> Bytes {
+    let rest = second.get(COMMON_HEADER_BYTES..).unwrap_or_default();
+    let mut joined = [first, rest].concat();
+    seal(&mut joined);
+    joined.into()
+}
+
 /// The chunks of a packet; `None` in place of one that is not whole, which is the last then.
 pub(super) fn chunks(packet: &[u8]) -> impl Iterator<Item = Option<Chunk<'_>>> {
     let mut rest = packet.get(COMMON_HEADER_BYTES..);

@@ -72,7 +72,8 @@ impl Window {
         } else {
             packet::with_window(&packet, ours)
         };
-        self.sack = Some(packet);
+        // What it may have brought along is not told again.
+        self.sack = packet::before(&packet, |kind| kind != packet::SACK);
         corrected
     }
 
