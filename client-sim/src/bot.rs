@@ -336,8 +336,7 @@ impl App for Bot {
                 if !self.attendance.leaving {
                     self.attendance.recovery.lose(now);
                 }
-                // What came after the last sign of life was not there for us.
-                self.depart(session.last_heard());
+                self.depart(last_of(session));
                 self.attendance.just_lost = true;
                 self.tally.count_error(reason.name());
             }
@@ -360,7 +359,7 @@ impl App for Bot {
                 self.depart(if reason == Reason::Closed {
                     now
                 } else {
-                    session.last_heard()
+                    last_of(session)
                 });
                 self.publisher = None;
                 change(&self.tally.stopped, true);
@@ -424,6 +423,17 @@ impl App for Bot {
         Some(publisher.start + Duration::from_nanos(due_ns))
     }
 }
+
+/// Up to when whatever was published has passed a server that is lost. Its last packet does not say
+/// that it has passed on all that came before.
+fn last_of(session: &Session) -> Instant {
+    let heard = session.last_heard();
+    heard.checked_sub(UNDER_WAY).unwrap_or(heard)
+}
+
+/// For so long a packet may be on its way, on a loaded machine: published so shortly before the last
+/// sign of life of a server that is lost, it may have been lost with it.
+const UNDER_WAY: Duration = Duration::from_millis(500);
 
 /// For so long after its server has confirmed a subscription, the other servers may not know of it
 /// yet: what they do not send counts as published while the client was away.

@@ -272,6 +272,22 @@ fn what_other_servers_do_not_know_yet_is_not_lost() {
 }
 
 #[test]
+fn what_was_under_way_when_the_server_died_is_not_lost() {
+    let mut scene = Scene::new();
+    scene.arrive(9, 7);
+    // It is heard for two seconds, and is gone.
+    scene.pass(2_000);
+    scene.session = Session::new(scene.now, Config::default());
+    scene.pass(500);
+    scene.lose();
+    let balance = settle(&scene);
+    let slots_until = |ms| u64::from(scene.plan.slot_from(1, Duration::from_millis(ms)));
+    let counted = slots_until(1_500) - u64::from(scene.plan.slot_from(1, SETTLING));
+    assert!(counted > 0 && slots_until(1_500) < slots_until(2_000));
+    assert_eq!(balance.lost, counted, "of what nothing excuses");
+}
+
+#[test]
 fn who_comes_back_tells_how_long_it_took() {
     let mut scene = Scene::new();
     scene.arrive(9, 7);
