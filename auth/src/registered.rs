@@ -226,6 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_back_keeps_nobody_out() {
+        let now = SystemTime::now();
+        let registered = Registered::new(&secret());
+        for back in [Duration::from_secs(1), Duration::from_hours(24 * 365)] {
+            let verified = registered.verify(&token("ann", "t1"), now - back);
+            assert!(verified.is_ok(), "{back:?}");
+        }
+        let late = registered.verify(&token("ann", "t1"), now + Duration::from_hours(1));
+        assert!(late.is_err(), "it ends");
+    }
+
+    #[test]
     fn the_coordinator_takes_the_last_one_alone() {
         let standing = Arc::new(Standing::default());
         let registered = Registered::new(&secret()).with_standing(Arc::clone(&standing));

@@ -16,7 +16,17 @@ mod tests {
 
     const ADMIN: &str = "the operator's secret";
 
-    fn start(store: &str) -> (Child, String) {
+    /// Killed when dropped.
+    struct Coordinator(Child);
+
+    impl Drop for Coordinator {
+        fn drop(&mut self) {
+            let ended = self.0.kill().and_then(|()| self.0.wait());
+            ended.expect("its end");
+        }
+    }
+
+    fn start(store: &str) -> (Coordinator, String) {
         let coordinator = env!("CARGO_BIN_EXE_coordinator");
         let mut child = Command::new("/bin/sh")
             .env_clear()
@@ -32,12 +42,12 @@ mod tests {
             .stderr(Stdio::null())
             .spawn()
             .expect("the binary");
-        let stdout = child.stdout.as_mut().expect("a pipe");
+        let stdout = child.stdout.take().expect("a pipe");
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).expect("a line");
         let addr = line.strip_prefix("coordinator ready: ws://").expect(&line);
         let addr = addr.split_whitespace().next().expect(&line).into();
-        (child, addr)
+        (Coordinator(child), addr)
     }
 
     fn post(addr: &str, path: &str, client: &str) -> io::Result<String> {
@@ -84,7 +94,7 @@ mod tests {
     }
 
     /// How large a file the process may write.
-    fn set_room(child: &Child, bytes: Option<u64>) {
+    fn set_room(Coordinator(child): &Coordinator, bytes: Option<u64>) {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let limit = Rlimit {
             current: bytes,
@@ -96,7 +106,7 @@ mod tests {
     #[test]
     fn without_room_nobody_registers_and_all_goes_on_when_there_is_some() {
         let path = std::env::temp_dir().join(format!("accounts-full-{}", std::process::id()));
-        let (mut child, addr) = start(path.to_str().expect("UTF-8"));
+        let (child, addr) = start(path.to_str().expect("UTF-8"));
         let registered = post(&addr, "register", "ann").expect("an answer");
         assert!(registered.starts_with("HTTP/1.1 201 "), "{registered}");
         let login = post(&addr, "login", "ann").expect("an answer");
@@ -129,8 +139,7 @@ mod tests {
             let login = post(&addr, "login", client).expect("an answer");
             assert!(login.starts_with("HTTP/1.1 200 "), "{client}: {login}");
         }
-        child.kill().expect("it runs");
-        child.wait().expect("its end");
+        drop(child);
         std::fs::remove_file(&path).expect("the store");
     }
 
@@ -140,7 +149,7 @@ mod tests {
         let store = path.to_str().expect("UTF-8");
         let mut all = Vec::new();
         for round in 0..6 {
-            let (mut child, addr) = start(store);
+            let (child, addr) = start(store);
             let (acknowledged, acknowledgements) = mpsc::channel();
             let workers: Vec<_> = (0..3)
                 .map(|worker| {
@@ -152,14 +161,13 @@ mod tests {
             drop(acknowledged);
             // In the middle of the next ones, wherever they are.
             all.extend(acknowledgements.iter().take(3 + round));
-            child.kill().expect("it runs");
-            child.wait().expect("its end");
+            drop(child);
             for worker in workers {
                 worker.join().expect("no panic");
             }
             all.extend(acknowledgements.iter());
         }
-        let (mut child, addr) = start(store);
+        let (child, addr) = start(store);
         assert!(all.len() >= 3 + 4 + 5 + 6 + 7 + 8, "{all:?}");
         for client in &all {
             let response = post(&addr, "login", client).expect("an answer");
@@ -168,8 +176,7 @@ mod tests {
                 "{client}: {response}"
             );
         }
-        child.kill().expect("it runs");
-        child.wait().expect("its end");
+        drop(child);
         std::fs::remove_file(&path).expect("the store");
     }
 }
