@@ -100,10 +100,10 @@ impl Config {
         let held = limits
             .held_bytes_max
             .saturating_mul(clients.saturating_add(links));
-        let told = links.saturating_mul(limits.topics_max);
-        let topics = limits
-            .topics_max
-            .saturating_mul(limits.topic_bytes_max + TOPIC_BYTES);
+        // As many names again, twice, live as long as some link is still to be told of their end.
+        let topic = limits.topic_bytes_max + TOPIC_BYTES;
+        let ended = limits.topic_bytes_max + NAME_BYTES;
+        let topics = (limits.topics_max).saturating_mul(topic + 2 * ended);
         let signals = (self.uplink.queue_max.saturating_mul(2)).saturating_add(rtc.commands_max);
         let asking = self.authentication.waiting_max + self.authentication.calls_max;
         MemoryMax {
@@ -117,7 +117,9 @@ impl Config {
             subscriptions: clients
                 .saturating_mul(limits.subscriptions_max)
                 .saturating_mul(SUBSCRIPTION_BYTES),
-            topics: topics.saturating_add(told.saturating_mul(SUBSCRIPTION_BYTES + NEWS_BYTES)),
+            topics: topics.saturating_add(
+                (limits.link_topics_total_max).saturating_mul(SUBSCRIPTION_BYTES + NEWS_BYTES),
+            ),
             queues: signals
                 .saturating_mul(proto::limits::SIGNAL_BYTES_MAX)
                 .saturating_add(asking.saturating_mul(2 * limits.packet_bytes_max)),
@@ -242,7 +244,7 @@ impl Default for Rtc {
         Self {
             reliable: outbox::Config::RELIABLE,
             unreliable: outbox::Config::UNRELIABLE,
-            outbox_bytes_total_max: 512 * 1024 * 1024,
+            outbox_bytes_total_max: 768 * 1024 * 1024,
             inbox_bytes_total_max: 1536 * 1024 * 1024,
             link_outbox_times: 16,
             reliable_budget: budget::Config::GENEROUS,
@@ -347,7 +349,9 @@ const OUTBOX_SHARE_BYTES: usize = 32 * 1024;
 const SUBSCRIPTION_BYTES: usize = 48;
 /// A topic's own, beside its name: its entry, and its slot in the table of names.
 const TOPIC_BYTES: usize = 256;
-/// For each topic, what may wait to be told to one link: twice, 24 bytes each.
+/// A name that is shared, beside its bytes.
+const NAME_BYTES: usize = 16;
+/// For each topic that a link may want, what may wait to be told to links: twice, 24 bytes each.
 const NEWS_BYTES: usize = 48;
 
 #[cfg(test)]

@@ -233,6 +233,11 @@ fn limits(settings: &mut Settings) -> Limits {
             defaults.subscriptions_max,
         ),
         topics_max: count(settings, "limits.topics_max", defaults.topics_max),
+        link_topics_total_max: count(
+            settings,
+            "limits.link_topics_total_max",
+            defaults.link_topics_total_max,
+        ),
         topic_bytes_max: count(settings, "limits.topic_bytes_max", defaults.topic_bytes_max),
         // 0 is no limit.
         topic_changes_per_s: settings

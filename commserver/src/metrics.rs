@@ -114,6 +114,8 @@ impl Page<'_> {
         self.counter("uplink_replaced", help, stats.replaced)?;
         let help = "Links replaced by another to the same server";
         self.counter("links_replaced", help, stats.links_replaced)?;
+        let help = "Links closed because too much waited to be told to links";
+        self.counter("links_crowded_out", help, stats.links_crowded_out)?;
         let help = "Topics left out of the lists to 2019 servers";
         self.gauge("topics_unannounced", help, stats.topics_unannounced)
     }

@@ -25,7 +25,7 @@ use crate::{
     mesh::Mesh,
     peer::{Stage, State},
     peers::Peers,
-    topics::TopicTable,
+    topics::{LinkRoom, TopicTable},
     uplink::Uplink,
 };
 
@@ -57,7 +57,12 @@ impl Broker {
         Self {
             started: now,
             peers: Peers::default(),
-            topics: TopicTable::new(limits.topics_max, config.hub, config.seed),
+            topics: TopicTable::new(
+                limits.topics_max,
+                LinkRoom::new(limits.link_topics_total_max, limits.links_max),
+                config.hub,
+                config.seed,
+            ),
             hashing: Keyed::new(config.seed),
             revoked: List::new(limits.revocations_bytes_max),
             window: Window::new(config.timings.interest_window, limits.topics_max),
@@ -287,5 +292,9 @@ impl Broker {
                 None => panic!("{} is a link and told nothing", peer.id),
             }
         }
+        assert!(
+            self.news_waiting() <= limits.news_max(),
+            "what waits to be told is bounded"
+        );
     }
 }

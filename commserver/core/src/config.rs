@@ -91,6 +91,9 @@ pub struct Limits {
     pub subscriptions_max: usize,
     /// Topics with a subscriber, here or behind a link.
     pub topics_max: usize,
+    /// Topics that all links together may want, each counted for each link. Twice as many may wait
+    /// to be told to all of them.
+    pub link_topics_total_max: usize,
     /// Longest topic, in bytes.
     pub topic_bytes_max: usize,
     /// Most levels of a topic: parts between slashes.
@@ -113,6 +116,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// What may wait to be told to all links: that a topic is wanted, or is not any more.
+    pub(crate) const fn news_max(&self) -> usize {
+        self.link_topics_total_max.saturating_mul(2)
+    }
+
     /// How many topics of one request are looked at: enough to replace all that there may be.
     pub(crate) const fn named_topics_max(&self) -> usize {
         self.subscriptions_max.saturating_mul(2)
@@ -138,9 +146,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             peers_max: 4_096,
-            links_max: 40,
+            links_max: 256,
             subscriptions_max: limits::SUBSCRIPTIONS_MAX,
             topics_max: 131_072,
+            // As much as 40 links that want all there are.
+            link_topics_total_max: 40 * 131_072,
             topic_bytes_max: limits::TOPIC_BYTES_MAX,
             topic_levels_max: 64,
             topic_changes_per_s: 1_000,

@@ -48,6 +48,9 @@ pub struct Stats {
     pub replaced: u64,
     /// Links that another link to the same server replaced.
     pub links_replaced: u64,
+    /// Links that were closed because all that may wait to be told to links did, and most of it for
+    /// them.
+    pub links_crowded_out: u64,
     /// MIGRATEs: clients that were asked to go elsewhere.
     pub migrations_asked: u64,
     /// REFRESHes: clients that were asked for new credentials.
@@ -162,6 +165,8 @@ labels! {
     TooManySubscriptions = "too_many_subscriptions",
     /// A subscription beyond the server's limit of topics.
     TooManyTopics = "too_many_topics",
+    /// What a link wants, beyond the limit of what all links may want.
+    TooManyLinkTopics = "too_many_link_topics",
     /// It had crossed as many links as a packet may.
     HopLimit = "hop_limit",
     /// The frame is larger than the recipient reads.

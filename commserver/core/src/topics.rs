@@ -7,6 +7,7 @@
 //! The table also remembers what the other servers were told about each topic, and which topics are
 //! not any more as they were told: see [`Audience`].
 
+mod link_room;
 mod subscribers;
 
 use std::{hash::BuildHasher, sync::Arc};
@@ -15,6 +16,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
+pub(crate) use self::link_room::LinkRoom;
 use self::subscribers::Subscribers;
 use crate::{hashing::Keyed, io::PeerId};
 
@@ -113,6 +115,7 @@ pub(crate) struct TopicTable {
     changed: Vec<u32>,
     peers: FxHashMap<PeerId, Subscriptions>,
     topics_max: usize,
+    link_room: LinkRoom,
     /// Topics with subscribers.
     count: usize,
     subscriptions: usize,
@@ -125,12 +128,17 @@ struct Subscriptions {
     places: FxHashMap<u32, u32>,
 }
 
-/// The table holds as many topics as it may.
+/// Why a topic is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) enum Full {
+    /// The table holds as many topics as it may.
+    Topics,
+    /// All links together want as many as they may, and this one is above its share.
+    Links,
+}
 
 impl TopicTable {
-    pub(crate) fn new(topics_max: usize, hub: bool, seed: u64) -> Self {
+    pub(crate) fn new(topics_max: usize, link_room: LinkRoom, hub: bool, seed: u64) -> Self {
         Self {
             hub,
             names: HashTable::new(),
@@ -139,6 +147,7 @@ impl TopicTable {
             changed: Vec::new(),
             peers: FxHashMap::default(),
             topics_max,
+            link_room,
             count: 0,
             subscriptions: 0,
         }
@@ -146,6 +155,11 @@ impl TopicTable {
 
     /// Subscribes a peer, always with the same form. One that is subscribed already stays so.
     pub(crate) fn add(&mut self, peer: PeerId, form: Form, name: &str) -> Result<(), Full> {
+        let is_link = form == Form::Server;
+        let crowded = is_link && !self.link_room.has_room(self.count_of_peer(peer));
+        if crowded && !self.contains(peer, name) {
+            return Err(Full::Links);
+        }
         let slot = self.slot_for(name)?;
         let own = self.peers.entry(peer).or_insert_with(|| Subscriptions {
             form,
@@ -165,6 +179,9 @@ impl TopicTable {
         });
         note_place(peers, peer, slot, place);
         self.subscriptions += 1;
+        if is_link {
+            self.link_room.add(self.count_of_peer(peer));
+        }
         self.note_change(slot);
         Ok(())
     }
@@ -179,6 +196,9 @@ impl TopicTable {
     /// Ends all subscriptions of a peer.
     pub(crate) fn remove_peer(&mut self, peer: PeerId) {
         if let Some(own) = self.peers.remove(&peer) {
+            if own.form == Form::Server {
+                self.link_room.subtract(own.places.len(), 0);
+            }
             for (slot, place) in own.places {
                 self.vacate(slot, own.form, place);
             }
@@ -317,12 +337,16 @@ impl TopicTable {
                 let over = topics
                     .get(index(slot))
                     .is_none_or(|topic| topic.subscribers.is_empty());
-                if full && over { Err(Full) } else { Ok(slot) }
+                if full && over {
+                    Err(Full::Topics)
+                } else {
+                    Ok(slot)
+                }
             }
-            Entry::Vacant(_) if full => Err(Full),
+            Entry::Vacant(_) if full => Err(Full::Topics),
             Entry::Vacant(entry) => {
                 let key = self.topics.vacant_key();
-                let slot = u32::try_from(key).map_err(|_| Full)?;
+                let slot = u32::try_from(key).map_err(|_| Full::Topics)?;
                 entry.insert(slot);
                 self.topics.insert(Topic {
                     name: name.into(),
@@ -342,9 +366,12 @@ impl TopicTable {
         let Some(place) = own.places.remove(&slot) else {
             return;
         };
-        let form = own.form;
+        let (form, left) = (own.form, own.places.len());
         if own.places.is_empty() {
             self.peers.remove(&peer);
+        }
+        if form == Form::Server {
+            self.link_room.subtract(left + 1, left);
         }
         self.vacate(slot, form, place);
     }
@@ -413,6 +440,9 @@ impl TopicTable {
             subscriptions,
             "no place is forgotten"
         );
+        let links = self.peers.values().filter(|own| own.form == Form::Server);
+        self.link_room
+            .check_invariants(links.map(|own| own.places.len()));
         for (&peer, own) in &self.peers {
             assert!(
                 !own.places.is_empty(),

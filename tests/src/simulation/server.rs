@@ -419,7 +419,7 @@ impl World {
 fn over_limits(stats: &Stats, limits: &Limits) -> Option<String> {
     let peers_max = limits.peers_max + limits.links_max;
     let subscriptions_max =
-        limits.peers_max * limits.subscriptions_max + limits.links_max * limits.topics_max;
+        limits.peers_max * limits.subscriptions_max + limits.link_topics_total_max;
     let checked = [
         ("clients", stats.clients, limits.peers_max),
         ("links", stats.links, limits.links_max),

@@ -55,6 +55,8 @@ walk! {
             "a_rush_keeps_its_places",
         "limits.topic_changes_per_s" => "commserver/core/tests/scripts/requests.rs",
             "topics_are_counted_and_not_requests",
+        "limits.link_topics_total_max" => "commserver/core/tests/scripts/interest_limits.rs",
+            "what_links_want_together_is_limited_and_each_has_its_share",
         "limits.unproved_checks_per_s" => "shard/src/peers/tests/garbage.rs",
             "a_burst_of_strangers_checks_is_looked_at_and_not_one_more",
         "limits.outbox_bytes_total_max" => "shard/src/peers/tests/room.rs",

@@ -13,8 +13,8 @@ use crate::{
     Drop, PeerId,
     interest::{List, Outgoing, Step, Telling},
     mesh::Standing,
-    peer::{Hello, State},
-    topics::{Change, Form},
+    peer::{Hello, Ready, State},
+    topics::{Change, Form, Full},
 };
 
 impl Broker {
@@ -111,6 +111,9 @@ impl Broker {
         }
         self.send_announcements(id);
         self.send_lists(now);
+        if self.news_waiting() > self.config.limits.news_max() {
+            self.shed_news(now);
+        }
     }
 
     /// Announces what has changed, when it is due.
@@ -119,13 +122,45 @@ impl Broker {
         while self.window.pass(now) {
             let changes = self.topics.take_changes();
             let links: Vec<PeerId> = self.peers.links().map(|(peer, _)| peer.id).collect();
+            let mut waiting = self.news_waiting();
             for link in links {
+                waiting -= self.news_for(link);
                 self.tell(now, link, &changes);
+                waiting += self.news_for(link);
+                if waiting > self.config.limits.news_max() {
+                    waiting = self.shed_news(now);
+                }
             }
             // To be closed is what may have become of one of them.
             self.window.note(now, self.topics.changed_len());
         }
         self.send_lists(now);
+    }
+
+    /// Closes the links that are furthest behind, until what waits for the others is within the
+    /// limit; says how much that is. They are dialed again, and begin with a snapshot.
+    fn shed_news(&mut self, now: Instant) -> usize {
+        let mut waiting = self.news_waiting();
+        while waiting > self.config.limits.news_max() {
+            let links = self.peers.links();
+            let last = links.max_by_key(|(_, ready)| news_of(ready));
+            let Some((last, news)) = last.map(|(peer, ready)| (peer.id, news_of(ready))) else {
+                break;
+            };
+            waiting -= news;
+            self.stats.links_crowded_out += 1;
+            self.close(now, last, Reason::SlowConsumer);
+        }
+        waiting
+    }
+
+    /// What waits to be told to all links.
+    pub(super) fn news_waiting(&self) -> usize {
+        self.peers.links().map(|(_, ready)| news_of(ready)).sum()
+    }
+
+    fn news_for(&self, link: PeerId) -> usize {
+        self.peers.ready(link).map_or(0, news_of)
     }
 
     /// Tells one link what of this is news to it.
@@ -223,8 +258,11 @@ impl Broker {
     pub(super) fn add_interest(&mut self, id: PeerId, topic: &str) {
         if topic::validate(topic, self.config.limits.topic_bytes_max).is_err() {
             self.drop_one(Drop::BadTopic);
-        } else if self.topics.add(id, Form::Server, topic).is_err() {
-            self.drop_one(Drop::TooManyTopics);
+        } else if let Err(full) = self.topics.add(id, Form::Server, topic) {
+            self.drop_one(match full {
+                Full::Topics => Drop::TooManyTopics,
+                Full::Links => Drop::TooManyLinkTopics,
+            });
         }
     }
 
@@ -258,3 +296,12 @@ impl Broker {
 
 /// Two servers that dial each other at the same time have both links within so long of each other.
 const GLARE_MAX: Duration = Duration::from_secs(3);
+
+/// What waits to be told to a link, one topic each. Lists to 2019 servers hold a few kilobytes.
+fn news_of(ready: &Ready) -> usize {
+    let telling = ready.talk.as_ref().and_then(|talk| talk.telling.as_ref());
+    match telling {
+        Some(Telling::Changes(outgoing)) => outgoing.len(),
+        Some(Telling::Lists(_)) | None => 0,
+    }
+}

@@ -86,6 +86,11 @@ impl Outgoing {
         Ok(())
     }
 
+    /// How much waits.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The next message to send now, if any: to be called until `None`.
     pub(crate) fn poll(&mut self) -> Option<Bytes> {
         if self.unacknowledged >= UNACKNOWLEDGED_MAX {

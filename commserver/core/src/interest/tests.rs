@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     io::PeerId,
-    topics::{Form, TopicTable},
+    topics::{Form, LinkRoom, TopicTable},
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -215,7 +215,7 @@ const LINK: u32 = 2;
 
 impl Listed {
     fn new(topics: impl Iterator<Item = String>) -> Self {
-        let mut table = TopicTable::new(1_000_000, false, 1);
+        let mut table = TopicTable::new(1_000_000, LinkRoom::ANY, false, 1);
         for topic in topics {
             table.add(peer(CLIENT), Form::Bare, &topic).expect("room");
         }

@@ -34,7 +34,7 @@ impl Model {
 
     fn add(&mut self, peer: PeerId, topic: &str, topics_max: usize) -> Result<(), Full> {
         if self.topics.len() >= topics_max && !self.topics.contains_key(topic) {
-            return Err(Full);
+            return Err(Full::Topics);
         }
         self.topics.entry(topic.into()).or_default().insert(peer);
         Ok(())
@@ -145,7 +145,7 @@ proptest! {
         ops in proptest::collection::vec(op(), 0..200),
         topics_max in 1..14_usize, hub: bool, seed: u64,
     ) {
-        let mut table = TopicTable::new(topics_max, hub, seed);
+        let mut table = TopicTable::new(topics_max, LinkRoom::ANY, hub, seed);
         let mut model = Model::default();
         let links = (0..12).map(peer).filter(|&peer| form(peer) == Form::Server);
         let mut known: Known = links.map(|link| (link, BTreeSet::new())).collect();
@@ -177,7 +177,7 @@ proptest! {
 
 #[test]
 fn topics_are_bounded() {
-    let mut table = TopicTable::new(3, false, 1);
+    let mut table = TopicTable::new(3, LinkRoom::ANY, false, 1);
     for (topic, fits) in [
         ("a", true),
         ("b", true),
@@ -200,7 +200,7 @@ fn topics_are_bounded() {
 
 #[test]
 fn a_topic_that_came_and_went_is_nobodys_news() {
-    let mut table = TopicTable::new(3, false, 1);
+    let mut table = TopicTable::new(3, LinkRoom::ANY, false, 1);
     table.add(peer(0), Form::Bare, "a").expect("room");
     table.remove(peer(0), "a");
     assert_eq!(table.take_changes(), []);
@@ -213,7 +213,7 @@ fn a_topic_that_came_and_went_is_nobodys_news() {
 
 #[test]
 fn what_links_are_still_to_be_told_takes_no_topics_room() {
-    let mut table = TopicTable::new(2, false, 1);
+    let mut table = TopicTable::new(2, LinkRoom::ANY, false, 1);
     for topic in ["a", "b"] {
         table.add(peer(0), Form::Bare, topic).expect("room");
     }

@@ -15,6 +15,7 @@ mod handshakes;
 mod hub;
 mod hubs;
 mod interest;
+mod interest_limits;
 mod links;
 mod load;
 mod requests;
