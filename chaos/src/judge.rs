@@ -116,12 +116,14 @@ impl Case {
         excuses: &mut Excuses,
         verdict: &mut Verdict,
     ) {
-        let from = publication.client;
+        let (from, end) = (publication.client, at + TRAVEL);
+        if end > self.until {
+            return;
+        }
         let interested =
             (0..self.clients).filter(|&to| to != from && to % self.topics == from % self.topics);
         for to in interested {
             let met = arrived.contains(&(to, publication));
-            let end = at + TRAVEL;
             let stays = |client| presence.stays(client, at.saturating_sub(SETTLED), end);
             let (Some(source), Some(target)) = (stays(from), stays(to)) else {
                 continue;
@@ -136,7 +138,7 @@ impl Case {
             };
             let whole = at >= self.whole_from;
             let touched = !whole && excuses.touch(way, &self.struck, (at, end));
-            match (met, touched || end > self.until) {
+            match (met, touched) {
                 (false, true) => verdict.excused += 1,
                 (true, true) => {}
                 (met, false) => {

@@ -76,7 +76,11 @@ async fn run(flags: &Flags, out: &Path) -> anyhow::Result<()> {
     let stopped = cluster.stop().await;
     series.insert("p99 ms", vec![latency(&timeline)?]);
     let plot = out.join("soak.svg");
-    plot::write(&plot, &series)?;
+    let title = format!(
+        "{} minutes, {} servers, {} clients of whom {} are replaced",
+        flags.minutes, flags.servers, flags.clients, flags.churn
+    );
+    plot::write(&plot, &title, &series)?;
     say(&format!("the plot: {}", plot.display()));
     let report: Value = serde_json::from_str(&fs::read_to_string(&report)?)?;
     let count = |name: &str| report.get(name).and_then(Value::as_u64).unwrap_or_default();

@@ -69,7 +69,7 @@ impl Way {
             .collect();
         own.sort_by_key(|struck| struck.from);
         let mut windows: Vec<(At, At)> = Vec::new();
-        for struck in own {
+        for &struck in &own {
             let called_gone = all.iter().any(|other| {
                 other.from != struck.from
                     && self.is_called_gone(other)
@@ -85,7 +85,22 @@ impl Way {
                 (None, None) => {}
             }
         }
+        for window in &mut windows {
+            hear_late(window, &own);
+        }
         windows
+    }
+}
+
+/// Whoever was stopped when another fault struck hears first what came meanwhile, and takes it for a
+/// sign of life: its idle timeout begins when it goes on.
+fn hear_late((from, until): &mut (At, At), own: &[&Struck]) {
+    let within = own.iter();
+    let within = within.filter(|struck| struck.from <= *until && struck.until >= *from);
+    if within.clone().count() > 1 {
+        let stopped = within.filter(|struck| struck.fault == Fault::Stop);
+        let heard = stopped.map(|stopped| stopped.until + IDLE + SLACK).max();
+        *until = heard.map_or(*until, |heard| heard.max(*until));
     }
 }
 
@@ -207,6 +222,20 @@ mod tests {
         assert_eq!(excuses(&[loss, killed]), [(at(10), at(50))]);
         let later = "lose 10% server 0 - server 1 at 28s for 10s";
         assert_eq!(excuses(&[later, killed]), [(at(10), at(27))]);
+    }
+
+    /// Seed 2 of ten minutes: a crowd that was stopped over the death of its server read what that
+    /// had sent before, and noticed 15 s later.
+    #[test]
+    fn who_was_stopped_meanwhile_notices_later() {
+        let killed = "kill server 1 at 14s for 1s";
+        assert_eq!(excuses(&[killed]), [(at(14), at(31))]);
+        let long = "stop crowd 1 at 10s for 12s";
+        assert_eq!(excuses(&[long, killed]), [(at(10), at(39))]);
+        let short = "stop crowd 1 at 13s for 9s";
+        assert_eq!(excuses(&[short, killed]), [(at(14), at(39))]);
+        let others = "stop crowd 2 at 13s for 9s";
+        assert_eq!(excuses(&[others, killed]), [(at(14), at(31))]);
     }
 
     #[test]

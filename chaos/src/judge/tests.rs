@@ -146,6 +146,16 @@ fn who_loses_its_server_without_a_fault_is_noted() {
 }
 
 #[test]
+fn what_may_still_be_under_way_is_not_judged() {
+    let case = Case {
+        until: at(12_000),
+        ..case()
+    };
+    let verdict = case.judge(&talk(&[ALL[0]]));
+    assert_eq!((verdict.judged, verdict.lost, verdict.excused), (0, 0, 0));
+}
+
+#[test]
 fn who_was_not_there_all_the_time_is_not_judged() {
     let mut lines = talk(&[ALL[0]]);
     lines.push(Line {

@@ -7,16 +7,19 @@ use plotters::prelude::*;
 
 use crate::trend::Series;
 
-/// Writes it, as SVG.
+/// Writes it, as SVG, under a title that says what was run.
 pub(super) fn write(
     path: &Path,
+    title: &str,
     strips: &BTreeMap<&'static str, Vec<Series>>,
 ) -> anyhow::Result<()> {
     let height = HEIGHT * u32::try_from(strips.len()).unwrap_or(1).max(1);
     let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
     let draw = || -> Result<(), Box<dyn std::error::Error>> {
         root.fill(&WHITE)?;
-        let areas = root.split_evenly((strips.len().max(1), 1));
+        let areas = root
+            .titled(title, FONT)?
+            .split_evenly((strips.len().max(1), 1));
         for (area, (what, lines)) in areas.iter().zip(strips) {
             strip(area, what, lines)?;
         }
