@@ -5,16 +5,28 @@ mod tests {
     use std::{
         path::PathBuf,
         process::{Output, Stdio},
+        sync::Arc,
         time::Duration,
     };
 
     use anyhow::{Context as _, Result, ensure};
+    use auth::jwt::{
+        Jwt, Rules,
+        keys::{Algorithm, Key, KeySet},
+    };
     use serde_json::Value;
-    use tests::{PATIENCE, cluster::Cluster};
+    use tests::{
+        PATIENCE,
+        cluster::{Cluster, Setup},
+        pki::{Authority, Folder, Validity},
+    };
+    use tls::{Files, Trust};
     use tokio::{
         process::{Child, Command},
         time::{sleep, timeout},
     };
+
+    const TOKENS: &str = "the secret of signed tokens";
 
     fn start(url: &str, args: &[&str]) -> Result<Child> {
         Command::new(env!("CARGO_BIN_EXE_client-sim"))
@@ -71,6 +83,66 @@ mod tests {
             ensure!(output.status.code() == Some(64), "{bad:?}: {output:?}");
         }
         Ok(())
+    }
+
+    /// Each of its clients is somebody else, by a token that it signs itself.
+    #[tokio::test]
+    async fn it_signs_tokens_and_believes_the_authority_that_it_is_told() -> Result<()> {
+        let folder = Folder::new()?;
+        let (ours, other) = (Authority::new("ours")?, Authority::new("another")?);
+        let files = Files {
+            pair: ours.issue(&folder, "coordinator", &["127.0.0.1"], Validity::Now)?,
+            client_ca: None,
+        };
+        let (ca, strange) = (ours.write(&folder, "ca")?, other.write(&folder, "strange")?);
+        let trust = Trust {
+            ca: Some(ca.clone()),
+            pair: None,
+        };
+        let keys = KeySet::new([Key::secret(Algorithm::Hs256, &TOKENS.into())])?;
+        let setup = Setup {
+            scheme: "wss",
+            clients: Arc::new(Jwt::new(keys, Rules::default())),
+            coordinator: Arc::new(move |config| config.tls = Some(files.clone())),
+            commserver: Arc::new(move |config| config.trust = trust.clone()),
+            ..Setup::default()
+        };
+        let cluster = setup.start(1).await?;
+        let (ca, strange) = (ca.display().to_string(), strange.display().to_string());
+        for (ca, secret, connected) in [
+            (&ca, TOKENS, 4),
+            (&strange, TOKENS, 0),
+            (&ca, "somebody else's secret", 0),
+        ] {
+            let args = [
+                "--ca-file",
+                ca,
+                "--jwt-secret",
+                secret,
+                "--duration",
+                "500ms",
+            ];
+            let more = [
+                "--patience",
+                if connected > 0 { "20s" } else { "1s" },
+                "--json",
+                "-",
+            ];
+            let output = run(&cluster.url(), &[&args[..], &more].concat()).await?;
+            if connected > 0 {
+                let report: Value = serde_json::from_slice(&output.stdout)?;
+                ensure!(
+                    report["connected"] == connected && report["lost"] == 0,
+                    "{report}"
+                );
+            } else {
+                ensure!(output.status.code() == Some(2), "{output:?}");
+                ensure!(output.stdout.is_empty(), "{output:?}");
+            }
+            let said = String::from_utf8(output.stderr)?;
+            ensure!(!said.contains(secret), "{said}");
+        }
+        cluster.stop().await
     }
 
     #[tokio::test]

@@ -164,6 +164,7 @@ impl Limits {
             .saturating_add(requests)
             .saturating_add(hub)
             .saturating_add(TABLE_BYTES)
+            .saturating_add(REVOCATIONS_BYTES)
             .saturating_add(self.outbox_bytes_kept())
             .saturating_add(self.outbox_bytes_shared())
     }
@@ -252,6 +253,10 @@ pub(crate) const SERVER_SHARES: usize = 16;
 /// A server in a list of servers: alias, role, state, and a region of 64 bytes.
 const ENTRY_BYTES_MAX: usize = 96;
 
+/// Revocations as they are kept; and a copy, and its text of up to twice the size, while they are
+/// stored. What is told to servers waits with everything else that does.
+const REVOCATIONS_BYTES: usize = 4 * proto::limits::REVOCATIONS_BYTES_MAX;
+
 /// A request's header, and the task and buffers around it.
 const REQUEST_BYTES_MAX: usize = 2 * HEADER_BYTES_MAX;
 
@@ -276,7 +281,7 @@ mod tests {
     fn the_most_that_is_held_is_the_sum_of_the_limits() {
         let defaults = Limits::default();
         // 50,000 clients of 104 KiB are most of it.
-        assert_eq!(defaults.memory_bytes_max(), 6_018_957_312);
+        assert_eq!(defaults.memory_bytes_max(), 6_018_957_312 + 4 * 1024 * 1024);
         let more = |change: fn(&mut Limits)| {
             let mut limits = Limits::default();
             change(&mut limits);

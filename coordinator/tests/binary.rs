@@ -3,12 +3,24 @@
 #[cfg(test)]
 mod tests {
     use std::{
-        io::{BufRead as _, BufReader, Read as _, Write as _},
+        io::{self, BufRead as _, BufReader, Read, Write},
         net::{TcpListener, TcpStream},
+        path::Path,
         process::{Child, Command, Output, Stdio},
+        time::Duration,
     };
 
+    use tls::{
+        Connector, Stream, Trust,
+        pki::{Authority, Folder, Validity},
+    };
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     const SECRET: &str = "0123456789abcdef";
+
+    const UPGRADE: &str = "GET /connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
+                           Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
     fn command(args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
@@ -79,6 +91,100 @@ mod tests {
         assert_eq!(child.wait().expect("its end").code(), Some(0));
     }
 
+    /// The certificate that a new connection is shown; the connection stays open.
+    async fn shown(addr: &str, ca: &Path) -> io::Result<Stream> {
+        let (host, port) = addr.split_once(':').expect("an address");
+        let trust = Trust {
+            ca: Some(ca.into()),
+            pair: None,
+        };
+        let port = port.parse().expect("a port");
+        Connector::new(trust).dial(host, port, true).await
+    }
+
+    /// A session of a client on it.
+    async fn upgrade(stream: &mut Stream) -> io::Result<()> {
+        stream.write_all(UPGRADE.as_bytes()).await?;
+        until(stream, b"HTTP/1.1 101").await
+    }
+
+    /// Whether a ping is answered.
+    async fn ping(stream: &mut Stream) -> io::Result<()> {
+        stream.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await?;
+        until(stream, &[0x8a, 0]).await
+    }
+
+    /// Reads up to these bytes.
+    async fn until(stream: &mut Stream, wanted: &[u8]) -> io::Result<()> {
+        let mut read = Vec::new();
+        while !read.ends_with(wanted) {
+            read.push(stream.read_u8().await?);
+        }
+        Ok(())
+    }
+
+    fn reloads(admin: &str, result: &str) -> u64 {
+        let mut stream = TcpStream::connect(admin).expect("it listens");
+        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        Write::write_all(&mut stream, request.as_bytes()).expect("it reads");
+        let mut page = String::new();
+        Read::read_to_string(&mut stream, &mut page).expect("it answers");
+        let name = format!("coordinator_tls_reloads_total{{result=\"{result}\"}} ");
+        let mut values = page.lines().filter_map(|line| line.strip_prefix(&name));
+        let value = values.next().map(|value| value.parse().expect("a number"));
+        value.unwrap_or_default()
+    }
+
+    /// Until it has read its files again.
+    async fn counted(admin: &str, result: &str, count: u64) {
+        let counted = async {
+            while reloads(admin, result) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let patience = Duration::from_secs(20);
+        let counted = tokio::time::timeout(patience, counted).await;
+        counted.expect("it has read them");
+    }
+
+    #[tokio::test]
+    async fn a_hangup_has_the_certificate_read_again() -> anyhow::Result<()> {
+        let folder = Folder::new()?;
+        let authorities = ["old", "new"].map(Authority::new);
+        let [old, new] = authorities.map(|authority| authority.expect("a key"));
+        let (old_ca, new_ca) = (old.write(&folder, "old")?, new.write(&folder, "new")?);
+        let pair = old.issue(&folder, "server", &["127.0.0.1"], Validity::Now)?;
+        let mut command = command(&["--listen", "127.0.0.1:0", "--insecure"]);
+        command.env("BROKER_CLUSTER_SECRET", SECRET);
+        command.env("BROKER_TLS__CERT_FILE", &pair.cert);
+        command.env("BROKER_TLS__KEY_FILE", &pair.key);
+        // Only who is asked looks at them.
+        command.env("BROKER_TLS__RELOAD_INTERVAL", "1h");
+        let (mut child, line) = spawn(command);
+        let addrs = line.strip_prefix("coordinator ready: wss://").expect(&line);
+        let (addr, admin) = addrs.trim().split_once(" admin=http://").expect(&line);
+        let mut early = shown(addr, &old_ca).await?;
+        upgrade(&mut early).await?;
+
+        // What cannot be used is counted, and changes nothing.
+        folder.write("server.pem", "half of it")?;
+        signal(&child, "-HUP");
+        counted(admin, "Failed", 1).await;
+        assert!(shown(addr, &old_ca).await.is_ok());
+        assert_eq!(reloads(admin, "Changed"), 0);
+
+        new.issue(&folder, "server", &["127.0.0.1"], Validity::Now)?;
+        signal(&child, "-HUP");
+        counted(admin, "Changed", 1).await;
+        assert!(shown(addr, &new_ca).await.is_ok());
+        assert!(shown(addr, &old_ca).await.is_err());
+        // Whoever was there before is still there.
+        ping(&mut early).await?;
+        signal(&child, "-TERM");
+        assert_eq!(child.wait()?.code(), Some(0));
+        Ok(())
+    }
+
     #[test]
     fn half_a_certificate_is_a_wrong_configuration() {
         let mut half = command(&["--insecure"]);
@@ -112,11 +218,8 @@ mod tests {
         let (mut child, line) = spawn(command);
         let addr = line.strip_prefix("coordinator ready: ws://").expect(&line);
         let mut stream = TcpStream::connect(addr.trim()).expect("it listens");
-        let request = "GET /connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\
-                       Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        stream.write_all(request.as_bytes()).expect("it reads");
-        stream.read_exact(&mut [0; 12]).expect("an answer");
+        Write::write_all(&mut stream, UPGRADE.as_bytes()).expect("it reads");
+        Read::read_exact(&mut stream, &mut [0; 12]).expect("an answer");
         signal(&child, "-TERM");
         // Two signals that come at once are one: the first has to be seen.
         let log = BufReader::new(child.stderr.take().expect("a pipe"));

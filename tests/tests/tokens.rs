@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use auth::jwt::claims::{Claims, Seconds};
 use auth::jwt::keys::{Algorithm, Key, KeySet};
 use auth::jwt::signing::SigningKey;
@@ -90,5 +90,49 @@ async fn a_token_that_is_not_good_is_refused_for_good() -> Result<()> {
         ensure!(stopped == reason, "{stopped:?}");
     }
     join(&cluster, &token(SECRET, "ann", Some("client"), soon())?).await?;
+    cluster.stop().await
+}
+
+/// The Rust of docs/TOKENS.md, laid out as there.
+#[rustfmt::skip]
+fn documented(secret: &str) -> Result<String> {
+    // --- as documented ---
+    use jsonwebtoken::{EncodingKey, Header, encode};
+
+    let claims = serde_json::json!({
+        "sub": "ann", "exp": jsonwebtoken::get_current_timestamp() + 3600,
+        "publish": ["rooms/+/chat"], "subscribe": ["rooms/#"],
+    });
+    let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes()))?;
+    // --- end ---
+    Ok(token)
+}
+
+/// What stands between two marks, without the spaces in which layouts differ.
+fn between(text: &str, begin: &str, end: &str) -> Option<String> {
+    let (_, rest) = text.split_once(begin)?;
+    let (found, _) = rest.split_once(end)?;
+    Some(found.split_whitespace().collect())
+}
+
+#[tokio::test]
+async fn a_token_that_is_made_as_documented_is_good() -> Result<()> {
+    let page = include_str!("../../docs/TOKENS.md");
+    let page = between(page, "```rust\n", "```").context("a block of Rust")?;
+    let here = include_str!("tokens.rs");
+    let here = between(here, "// --- as documented ---", "// --- end ---");
+    ensure!(here.as_ref() == Some(&page), "what is documented: {page}");
+
+    let cluster = cluster().await?;
+    let ann = join(&cluster, &documented(SECRET)?).await?;
+    let mut bob = join(&cluster, "bob:a long enough secret").await?;
+    bob.client.subscribe(&["rooms/1/chat"]).await?;
+    ann.client
+        .publish_with_identity("rooms/1/chat", Lane::Reliable, "hello")
+        .await?;
+    let identity = bob.message().await?.identity.context("an identity")?;
+    ensure!(identity.bytes == "ann", "{identity:?}");
+    ensure!(ann.client.subscribe(&["halls/1"]).await.is_err());
+    ann.client.subscribe(&["rooms/2"]).await?;
     cluster.stop().await
 }
