@@ -11,12 +11,26 @@ use std::{
 
 use anyhow::Context as _;
 use client::{
-    Client, Config, ConnectError, Endpoint, EndpointConfig, Event, Events, Reason, RequestRefused,
-    SubscribeError,
+    Client, Config, ConnectError, Endpoint, EndpointConfig, Event, Events, PublishError, Reason,
+    RequestError, RequestRefused, SubscribeError,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use url::Url;
+
+/// Why the session has ended for good, when that is why something did not succeed: the answer to it
+/// may come before the event.
+pub(crate) fn stopped(error: &anyhow::Error) -> Option<Reason> {
+    let published = error.downcast_ref::<PublishError>();
+    if let Some(PublishError::Stopped(reason)) = published {
+        return Some(*reason);
+    }
+    match error.downcast_ref::<SubscribeError>()? {
+        SubscribeError::Invalid(RequestRefused::Stopped(reason))
+        | SubscribeError::Failed(RequestError::Stopped(reason)) => Some(*reason),
+        SubscribeError::Invalid(_) | SubscribeError::Failed(_) => None,
+    }
+}
 
 /// How to get in.
 #[derive(Debug, clap::Args)]

@@ -15,7 +15,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::access::{Access, BadUsage, FAILED, INTERRUPTED, Notices, complain, interrupted};
+use crate::access::{
+    Access, BadUsage, FAILED, INTERRUPTED, Notices, complain, interrupted, stopped,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -82,10 +84,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         // Why it ended is among the events.
         biased;
         stopped = watch(events, notices, &trouble) => match stopped? {},
-        doubtful = publish => doubtful.map(|doubtful| match doubtful {
-            0 => ExitCode::SUCCESS,
-            _ => ExitCode::from(FAILED),
-        }),
+        doubtful = publish => match doubtful {
+            Ok(0) => Ok(ExitCode::SUCCESS),
+            Ok(_) => Ok(ExitCode::from(FAILED)),
+            Err(error) => Err(match stopped(&error) {
+                Some(reason) => anyhow!("refused: {reason}"),
+                None => error,
+            }),
+        },
         interrupted = interrupted() => interrupted.map(|()| ExitCode::from(INTERRUPTED)),
     };
     client.close().await;

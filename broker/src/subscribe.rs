@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use client::{Client, Event, Events, Message};
 
 use crate::{
-    access::{Access, FAILED, INTERRUPTED, Notices, complain, interrupted},
+    access::{Access, FAILED, INTERRUPTED, Notices, complain, interrupted, stopped},
     show::{self, Manner},
 };
 
@@ -103,6 +103,11 @@ async fn listen(
             event = events.recv() => event,
             subscribed = subscribed => {
                 subscribing = None;
+                let subscribed = subscribed.map_err(anyhow::Error::from);
+                if let Some(reason) = subscribed.as_ref().err().and_then(stopped) {
+                    complain(COMMAND, format_args!("refused: {reason}"));
+                    return Ok(Ended::Refused);
+                }
                 subscribed.context("subscribing")?;
                 notices.say(format_args!("subscribed to {}", topics.join(", ")));
                 continue;

@@ -52,8 +52,12 @@ fn fuzz(target: &str, seconds: u32) -> anyhow::Result<()> {
     // A second is an age for what takes a millisecond; the machine may be busy.
     run.extend([&time, "-timeout=20", "-rss_limit_mb=2048", "-max_len=4096"]);
     run.push("-print_final_stats=1");
-    // Linking once for each target would take longer than fuzzing it.
-    let profile = [("CARGO_PROFILE_RELEASE_LTO", "off")];
+    let profile = [
+        // Linking once for each target would take longer than fuzzing it.
+        ("CARGO_PROFILE_RELEASE_LTO", "off"),
+        // cargo-fuzz asks for it in another way, which Cargo.toml could not make exceptions from.
+        ("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true"),
+    ];
     command::run_with("", "cargo", &run, &profile)
 }
 

@@ -108,13 +108,7 @@ impl Guard {
 
     fn inspect_chunk(&mut self, chunk: &Chunk<'_>) -> Verdict {
         match chunk.kind {
-            INIT | INIT_ACK => {
-                if let (None, Some(tsn)) = (self.acknowledged, chunk.u32_at(12)) {
-                    self.contiguous = tsn.wrapping_sub(1);
-                    self.acknowledged = Some(self.contiguous);
-                }
-                Verdict::Pass
-            }
+            INIT | INIT_ACK => self.inspect_init(chunk),
             DATA => self.inspect_data(chunk),
             FORWARD_TSN => match chunk.u32_at(0).filter(|tsn| self.is_in_window(*tsn)) {
                 Some(tsn) => {
@@ -137,6 +131,24 @@ impl Guard {
             // The association would end by it; what it reports is never fatal (RFC 9260 3.3.10).
             ERROR => Verdict::Drop,
             _ => Verdict::Pass,
+        }
+    }
+
+    /// Where the other side begins. It says so once, or the same again (RFC 9260 section 5.2.1): the
+    /// association believes some of them and not others, so all must say the same.
+    fn inspect_init(&mut self, chunk: &Chunk<'_>) -> Verdict {
+        let Some(tsn) = chunk.u32_at(12) else {
+            return Verdict::Pass;
+        };
+        let contiguous = tsn.wrapping_sub(1);
+        if self.acknowledged.is_none() {
+            self.contiguous = contiguous;
+            self.acknowledged = Some(contiguous);
+        }
+        if self.contiguous == contiguous {
+            Verdict::Pass
+        } else {
+            Verdict::Drop
         }
     }
 

@@ -417,3 +417,26 @@ fn reseal(mut packet: Vec<u8>) -> Vec<u8> {
     packet[8..12].copy_from_slice(&checksum.to_le_bytes());
     packet
 }
+
+/// The association takes no INIT ACK that it did not ask for, and an INIT after that. The guard looked
+/// at the first of the two, so that a FORWARD TSN could be as far ahead as it liked, which takes
+/// minutes.
+#[test]
+fn the_other_side_says_once_where_it_begins() {
+    let init = |kind, tsn: u32| {
+        let mut value = vec![0, 0, 0, 1, 0, 1, 0, 0, 0, 16, 0, 16];
+        value.extend(tsn.to_be_bytes());
+        [vec![0; 12], chunk(kind, 0, &value)].concat()
+    };
+    let forward = |tsn: u32| [vec![0; 12], chunk(192, 0, &tsn.to_be_bytes())].concat();
+    for (first, second) in [(2, 1), (1, 2), (1, 1)] {
+        let mut guard = Guard::new(65_536, 65_536);
+        let mut verdict = |packet: Vec<u8>| guard.inspect_received(&packet, usize::MAX);
+        assert_eq!(verdict(init(first, 1_000)), Verdict::Pass);
+        assert_eq!(verdict(init(second, 1_001)), Verdict::Drop);
+        assert_eq!(verdict(init(second, 999)), Verdict::Drop);
+        assert_eq!(verdict(init(second, 1_000)), Verdict::Pass, "again");
+        assert_eq!(verdict(forward(1_000)), Verdict::Pass);
+        assert_eq!(verdict(forward(1_000 + (1 << 24))), Verdict::Violation);
+    }
+}

@@ -102,7 +102,7 @@ async fn an_alias_does_not_come_back_to_a_coordinator_that_forgot_it_either() ->
     cluster.stop().await
 }
 
-/// The coordinator is killed meanwhile, and knows it from its file.
+/// The coordinator is stopped meanwhile, and knows it from its file.
 #[tokio::test]
 async fn a_server_that_was_cut_off_hears_it_when_it_is_linked_again() -> Result<()> {
     let folder = Folder::new()?;

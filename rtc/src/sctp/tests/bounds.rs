@@ -295,10 +295,12 @@ fn repetitions_are_free() {
 fn data_waits_until_it_is_known_which_association_stays() {
     let now = Instant::now();
     let mut client = Sctp::new(now, true, 65_536, 65_536);
-    let mut server = Sctp::new(now, false, 65_536, 65_536);
     let init = client.poll_packet(now).unwrap();
     for (times, taken) in [(1, true), (2, false)] {
-        server.handle(now, init.clone());
+        let mut server = Sctp::new(now, false, 65_536, 65_536);
+        for _ in 0..times {
+            server.handle(now, init.clone());
+        }
         let mut tags = Vec::new();
         while let Some(answer) = server.poll_packet(now) {
             // The tag that the answer wants to see on what comes.
@@ -307,7 +309,9 @@ fn data_waits_until_it_is_known_which_association_stays() {
         let tsn = u32::from_be_bytes(init[28..32].try_into().unwrap());
         let mut packet = init[..12].to_vec();
         packet[4..8].copy_from_slice(tags.last().unwrap());
-        packet.extend(data(WHOLE, tsn.wrapping_add(times - 1), 1, b"early"));
+        packet.extend(data(WHOLE, tsn, 1, b"early"));
         assert_eq!(server.handle(now, reseal(packet).into()), taken, "{times}");
+        // One that comes when there was data is an old one.
+        assert_eq!(server.handle(now, init.clone()), !taken, "{times}");
     }
 }
