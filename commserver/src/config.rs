@@ -233,6 +233,8 @@ pub struct Rtc {
     pub socket_buffer_bytes: usize,
     /// How long packets for a client may be gathered under load; zero for not at all.
     pub coalesce: Duration,
+    /// How long keep-alives may be gathered where there is nothing else; zero for not at all.
+    pub coalesce_idle: Duration,
     /// Commands that wait for the hub: what the coordinator and the authenticator say.
     pub commands_max: usize,
     /// A bad network, for tests.
@@ -259,6 +261,7 @@ impl Default for Rtc {
             ice_lite: true,
             socket_buffer_bytes: 4 * 1024 * 1024,
             coalesce: Duration::from_millis(1),
+            coalesce_idle: Duration::from_millis(5),
             commands_max: 1024,
             impair: None,
         }

@@ -297,6 +297,11 @@ fn rtc(settings: &mut Settings) -> Rtc {
             defaults.socket_buffer_bytes,
         ),
         coalesce: settings.take_within("rtc.coalesce", defaults.coalesce, ..=COALESCE_MAX),
+        coalesce_idle: settings.take_within(
+            "rtc.coalesce_idle",
+            defaults.coalesce_idle,
+            ..=COALESCE_MAX,
+        ),
         commands_max: count(settings, "rtc.commands_max", defaults.commands_max),
         ..defaults
     };

@@ -358,6 +358,10 @@ impl Handler for Hub {
             return;
         };
         tracing::trace!(%peer, "event");
+        let keeps_alive = matches!(&input, Input::Packet { bytes, .. } if to::is_keep_alive(bytes));
+        if !keeps_alive {
+            peers.note_work(now);
+        }
         self.tell(now, input, peers);
     }
 
@@ -391,6 +395,7 @@ impl Handler for Hub {
                 }
             }
         };
+        peers.note_work(now);
         self.tell(now, input, peers);
     }
 

@@ -290,6 +290,7 @@ fn shard_config(config: &Config) -> Result<shard::Config, BindError> {
         impair: rtc.impair,
         socket_buffer_bytes: rtc.socket_buffer_bytes,
         pace: rtc.coalesce,
+        pace_idle: rtc.coalesce_idle,
         ..shard::Config::new(Certificate::generate()?, rand::random())
     })
 }

@@ -51,9 +51,12 @@ pub struct Config {
     /// in [`crate::Stats`].
     pub socket_buffer_bytes: usize,
     /// Longest time that a shard under load lets pass between two passes, so that more packets share
-    /// a datagram; zero for none. Its thread sleeps meanwhile, so it must be its own. An idle one
-    /// never waits.
+    /// a datagram; zero for none. Its thread sleeps meanwhile, so it must be its own.
     pub pace: Duration,
+    /// The same for a shard that has nothing but keep-alives, so that they share a turn of its
+    /// thread; zero for none. What else comes then may be late by that much; while it comes, see
+    /// [`crate::Peers::note_work`], there are no such rests.
+    pub pace_idle: Duration,
     /// Buffers of 64 KiB that one receive call fills, 1 to 32. Memory is touched only as far as
     /// datagrams reach: 4 is plenty for a client's socket.
     pub receive_buffers: usize,
@@ -82,6 +85,7 @@ impl Config {
             seed,
             socket_buffer_bytes: 4 * 1024 * 1024,
             pace: Duration::ZERO,
+            pace_idle: Duration::ZERO,
             receive_buffers: 32,
         }
     }

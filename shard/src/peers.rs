@@ -44,6 +44,8 @@ pub struct Peers {
     unproved: Budget,
     pools: Pools,
     work: Work,
+    /// When there was something last that somebody waits for.
+    worked: Option<Instant>,
     stats: Arc<Stats>,
 }
 
@@ -94,6 +96,7 @@ impl Peers {
             unproved: Budget::default(),
             pools: Pools::new(Pool::new(config.received), Pool::new(config.waiting)),
             work: Work::default(),
+            worked: None,
             stats,
             config,
         }
@@ -247,6 +250,18 @@ impl Peers {
             seat.exempt(now);
             self.touch(index);
         }
+    }
+
+    /// Somebody waits for what is going on: it is no mere keep-alive. Which packets are, the owner
+    /// knows; a shard that is never told so takes long rests if it may, see
+    /// [`Config::pace_idle`](crate::Config::pace_idle).
+    pub fn note_work(&mut self, now: Instant) {
+        self.worked = Some(now);
+    }
+
+    /// When somebody was last known to wait.
+    pub(crate) fn worked(&self) -> Option<Instant> {
+        self.worked
     }
 
     /// Bytes that wait for a peer on a lane: in its outbox and in its engine.

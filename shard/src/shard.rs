@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     handler::Handler,
     interfaces,
-    pace::Pace,
+    pace::{Pace, Pass},
     peers::Peers,
     socket::Socket,
     stats::{Stats, count},
@@ -103,7 +103,7 @@ impl<H: Handler> Shard<H> {
         let (sender, commands) = mpsc::channel(config.commands_max.max(1));
         Ok(Self {
             handler,
-            pace: Pace::new(config.pace),
+            pace: Pace::new(config.pace, config.pace_idle),
             wire: Wire::new(socket, config.impair, Arc::clone(&stats)),
             peers: Peers::new(config, local_addrs, Arc::clone(&stats)),
             stats,
@@ -136,20 +136,34 @@ impl<H: Handler> Shard<H> {
     /// close, and returns.
     pub async fn run(mut self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
-            let start = Instant::now();
-            if self.pass().await {
+            if self.turn().await {
                 tokio::task::yield_now().await;
-                continue;
+            } else {
+                self.wait(&shutdown).await;
             }
-            if self.pace.rest_since(start) {
-                self.stats.rests.add(1);
-            }
-            self.wait(&shutdown).await;
         }
         self.shut_down().await;
     }
 
-    /// One turn. Returns whether there is certainly more to do.
+    /// A pass, and a rest unless there is more to do, which is what it returns.
+    async fn turn(&mut self) -> bool {
+        let start = Instant::now();
+        let datagrams = self.stats.datagrams_in.value();
+        if self.pass().await {
+            return true;
+        }
+        let rested = self.pace.rest_after(Pass {
+            start,
+            worked: self.peers.worked(),
+            received: self.stats.datagrams_in.value() != datagrams,
+        });
+        if rested {
+            self.stats.rests.add(1);
+        }
+        false
+    }
+
+    /// One pass. Returns whether there is certainly more to do.
     async fn pass(&mut self) -> bool {
         let mut budget = Budget::new();
         // While the handler is behind with events, the kernel is left to queue, and to drop.

@@ -133,9 +133,15 @@ impl Socket {
             .chunks_mut(RECEIVE_BUFFER_BYTES)
             .map(IoSliceMut::new)
             .collect();
-        io.try_io(Interest::READABLE, || {
+        let filled = io.try_io(Interest::READABLE, || {
             state.recv(UdpSockRef::from(&*io), &mut slices, metas)
-        })
+        })?;
+        if filled < metas.len() {
+            // It is empty, and is not asked again before the system says that something has come.
+            let empty = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+            drop(io.try_io(Interest::READABLE, empty));
+        }
+        Ok(filled)
     }
 
     /// The datagrams of the first `filled` buffers of the last [`Socket::receive`].

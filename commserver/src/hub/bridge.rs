@@ -1,7 +1,7 @@
 //! The same things in the core's words and in the engine's: the two do not know each other.
 
 use commserver_core::SignalKind;
-use proto::{Lane, Reason};
+use proto::{Lane, MessageType, Reason, peek};
 use shard::rtc_peer;
 
 pub(super) const fn core_lane(lane: rtc_peer::Lane) -> Lane {
@@ -42,6 +42,13 @@ pub(super) const fn auth_role(role: proto::Role) -> auth::Role {
     }
 }
 
+/// Whether a packet shows that its sender is there, and nothing else: nobody waits for what becomes
+/// of a PING. Its sender measures at its leisure, or asks by it whether all has arrived that went
+/// before.
+pub(super) fn is_keep_alive(packet: &[u8]) -> bool {
+    peek::raw_type(packet).map(MessageType::try_from) == Some(Ok(MessageType::Ping))
+}
+
 /// Why a transport ended, among the numbered reasons.
 pub(super) const fn reason(reason: rtc_peer::CloseReason) -> Reason {
     use rtc_peer::CloseReason;
@@ -65,5 +72,28 @@ pub(crate) const fn refusal(refusal: auth::Refusal) -> Reason {
         auth::Refusal::Missing | auth::Refusal::Invalid => Reason::Unauthenticated,
         auth::Refusal::Forbidden => Reason::Forbidden,
         auth::Refusal::Unavailable => Reason::AuthUnavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::{Message as _, PingMessage, SubscribeMessage};
+
+    use super::*;
+
+    #[test]
+    fn a_ping_is_a_keep_alive_and_nothing_else_is() {
+        let ping = PingMessage {
+            r#type: MessageType::Ping.into(),
+            time: 7.0,
+        };
+        assert!(is_keep_alive(&ping.encode_to_vec()));
+        let subscribe = SubscribeMessage {
+            r#type: MessageType::Subscribe.into(),
+            ..Default::default()
+        };
+        assert!(!is_keep_alive(&subscribe.encode_to_vec()));
+        assert!(!is_keep_alive(b""));
+        assert!(!is_keep_alive(b"what is not understood"));
     }
 }

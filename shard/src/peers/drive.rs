@@ -226,6 +226,7 @@ impl Peers {
             outbox.pop();
         }
         outbox.settle(now, lane_config(&self.config, lane));
+        self.note_work(now);
         self.touch(index);
     }
 

@@ -87,6 +87,33 @@ async fn a_pass_wakes_so_many_peers() {
     assert!(!shard.wake_peers(&mut budget));
 }
 
+/// What comes to a shard that is idle is gathered; not what is worked at, and nothing at all is not
+/// waited for.
+#[tokio::test]
+async fn a_rest_follows_what_nobody_waits_for() {
+    let mut config = Config::new(Certificate::generate().unwrap(), 1);
+    config.pace_idle = Duration::from_millis(5);
+    let mut shard = Shard::bind(config, Log::default()).unwrap();
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for (comes, works, rests) in [
+        (true, false, 1),
+        (false, false, 1),
+        (true, true, 1),
+        (false, true, 1),
+    ] {
+        if comes {
+            let addr = shard.local_addr();
+            stranger.send_to(&[1; 1], addr).await.unwrap();
+            shard.wire.readable().await.unwrap();
+        }
+        if works {
+            shard.peers.note_work(Instant::now());
+        }
+        assert!(!shard.turn().await, "nothing is left");
+        assert_eq!(shard.stats.rests.value(), rests, "{comes} {works}");
+    }
+}
+
 /// 200 datagrams wait for a shard that reads one buffer at a time.
 async fn flooded() -> Shard<Log> {
     let mut config = Config::new(Certificate::generate().unwrap(), 1);
