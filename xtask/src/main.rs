@@ -68,7 +68,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Args::parse().task {
         Task::Ci => ci::run(),
-        Task::Test => test::run(),
+        Task::Test => test::run(&[]),
         Task::Codegen { check: false } => codegen::write(),
         Task::Codegen { check: true } => codegen::check(),
         Task::Bench { args } => bench::run(&args),

@@ -5,10 +5,10 @@ use anyhow::{Context as _, bail};
 use crate::command::{self, exists, run_with, say};
 
 /// Runs them all. What the browser tests need is installed where it is missing and this may
-/// install it; otherwise the command to run is named.
-pub(crate) fn run() -> anyhow::Result<()> {
+/// install it; otherwise the command to run is named. The Rust tests see these variables.
+pub(crate) fn run(variables: &[(&str, &str)]) -> anyhow::Result<()> {
     let browser = browser().context("the browser tests cannot run")?;
-    command::run("", "cargo", &["test", "--workspace"])?;
+    run_with("", "cargo", &["test", "--workspace"], variables)?;
     // The browser tests kill real processes. Of the whole workspace, as all else here: for a package
     // alone cargo chooses other features, and builds half of the dependencies again.
     command::run("", "cargo", &["build", "--workspace", "--bin", "broker"])?;

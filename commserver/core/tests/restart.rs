@@ -320,13 +320,10 @@ impl World {
                 let other = self.offers[text.parse::<usize>().expect("a number")];
                 self.wires.insert((node, peer), other);
                 self.wires.insert(other, (node, peer));
-                for (node, peer) in [(node, peer), other] {
-                    self.send(
-                        node,
-                        node,
-                        100,
-                        Event::Input(node, Input::PeerOpened { peer }),
-                    );
+                // The way the packets will come: a lane is open before anything is read from it.
+                for ((to, peer), (from, _)) in [((node, peer), other), (other, (node, peer))] {
+                    let opened = Event::Input(to, Input::PeerOpened { peer });
+                    self.send(from, to, 100, opened);
                 }
             }
             Output::ClosePeer { peer, reason } => {
