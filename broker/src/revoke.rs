@@ -99,7 +99,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let exchange = async {
         let stream = connector.dial(host, port, secure).await;
         let stream = stream.map_err(|error| match tls::trouble(&error) {
-            Some(trouble) => anyhow::Error::new(error).context(trouble.to_string()),
+            Some(trouble) => {
+                let what = format!("{trouble}: {}", trouble.advice());
+                anyhow::Error::new(error).context(what)
+            }
             None => error.into(),
         })?;
         http::exchange(stream, request).await

@@ -37,7 +37,9 @@ pub struct Config {
     pub events: EventsConfig,
     /// Waits between tries.
     pub backoff: BackoffConfig,
-    /// From asking a server for a peer to READY. 10 s.
+    /// From asking a server for a peer to its offer. 4 s.
+    pub offer_timeout: Duration,
+    /// From the offer to READY. 10 s.
     pub connect_timeout: Duration,
     /// Between two PINGs that measure the round trip; `None` measures none. 5 s.
     pub ping_interval: Option<Duration>,
@@ -62,6 +64,7 @@ impl Config {
             subscriptions_max: session.subscriptions_max,
             events: EventsConfig::default(),
             backoff: session.backoff,
+            offer_timeout: session.offer_timeout,
             connect_timeout: session.connect_timeout,
             ping_interval: session.ping_interval,
             signalling: Timeouts::default(),
@@ -155,6 +158,7 @@ impl Config {
             token: self.credentials.source(),
             resume: self.resume.as_deref().map(secret),
             seed,
+            offer_timeout: self.offer_timeout,
             connect_timeout: self.connect_timeout,
             ping_interval: self.ping_interval,
             backoff: self.backoff,

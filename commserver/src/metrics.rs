@@ -241,7 +241,7 @@ fn prefixed(name: &str) -> String {
 /// Name, help, and where the value is.
 type Counted<T> = (&'static str, &'static str, fn(&T) -> &shard::Counter);
 
-const SHARD_COUNTERS: [Counted<shard::Stats>; 18] = [
+const SHARD_COUNTERS: [Counted<shard::Stats>; 19] = [
     ("shard_passes", "Turns of the loop", |s| &s.passes),
     ("shard_passes_cut", "Turns that stopped at a bound", |s| {
         &s.passes_cut
@@ -282,6 +282,9 @@ const SHARD_COUNTERS: [Counted<shard::Stats>; 18] = [
     ),
     ("repairs", "Packets sent again before a timeout", |s| {
         &s.repairs
+    }),
+    ("skips", "Losses of unreliable lanes passed over", |s| {
+        &s.skips
     }),
     ("rebinds", "Addresses that moved to another peer", |s| {
         &s.rebinds

@@ -1,7 +1,7 @@
 //! Registered clients: who they are and by which key they log in, kept on disk, and the tokens that
 //! they get for it. What such a token is worth is `auth::registered`'s to say.
 //!
-//! Everything that is slow is done one at a time, on a thread for what blocks, at a pace: a flood of
+//! Everything that is slow is done one at a time, on a thread that gives way, at a pace: a flood of
 //! logins takes its own time, and nobody else's.
 
 mod gate;
@@ -11,6 +11,7 @@ mod routes;
 mod store;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -29,6 +30,7 @@ use self::{
     key_hash::KeyHash,
     metrics::{Outcome, Request},
     store::{Account, Added, Store, Token},
+    worker::Worker,
 };
 pub(crate) use self::{
     metrics::Metrics,
@@ -144,6 +146,7 @@ struct Inner {
     decoy: KeyHash,
     metrics: Metrics,
     tasks: TaskTracker,
+    worker: Worker,
 }
 
 impl Accounts {
@@ -168,6 +171,7 @@ impl Accounts {
             decoy: KeyHash::decoy(),
             metrics,
             tasks,
+            worker: Worker::start().map_err(Error::Thread)?,
         })))
     }
 
@@ -233,10 +237,11 @@ impl Accounts {
     ) -> Result<T, Refused> {
         let turn: Turn = self.0.gate.enter().await.ok_or(Refused::Busy)?;
         let inner = Arc::clone(&self.0);
-        let done = self.0.tasks.spawn_blocking(move || {
+        let task = self.0.tasks.token();
+        let done = self.0.worker.run(move || {
             let done = job(&inner);
             // Not before it is done, whether or not somebody still waits for it.
-            drop(turn);
+            drop((turn, task));
             done
         });
         done.await.unwrap_or(Err(Refused::Busy))

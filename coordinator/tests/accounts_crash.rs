@@ -122,6 +122,10 @@ mod tests {
                 "{full}"
             );
         }
+        // A login writes which of somebody's tokens is in force.
+        let full = post(&addr, "login", "ann").expect("an answer");
+        assert!(full.starts_with("HTTP/1.1 503 "), "{full}");
+        assert!(!full.contains("bearerToken"), "{full}");
         // Whoever has a token needs no file.
         let session = upgrade(&addr, token).expect("an answer");
         assert!(session.starts_with("HTTP/1.1 101 "), "{session}");

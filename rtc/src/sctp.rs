@@ -24,7 +24,7 @@ use rtc_sctp::{
 use self::guard::{Guard, Verdict};
 use self::piggyback::Thin;
 pub(crate) use self::repair::BYTES_MAX as REPAIR_BYTES_MAX;
-use self::repair::Repair;
+use self::repair::{Repair, Repaired};
 pub(crate) use self::window::HELD_BYTES_MAX;
 use self::window::Window;
 use crate::dcep::Reliability;
@@ -228,14 +228,14 @@ impl Sctp {
         timeouts.chain(self.repair.deadline()).min()
     }
 
-    /// Returns how many packets are sent again before the association would have.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> u64 {
-        let repairs = self.repair.handle_timeout(now, &mut self.packets);
+    /// Returns what is done about losses before the association would have.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Repaired {
+        let repaired = self.repair.handle_timeout(now, &mut self.packets);
         for (_, association) in &mut self.associations {
             association.handle_timeout(now);
         }
         self.pump();
-        repairs
+        repaired
     }
 
     /// Collects what the association tells, and reads until there is nothing more to read: the

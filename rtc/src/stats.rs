@@ -39,6 +39,9 @@ pub struct Stats {
     pub dropped_packets: u64,
     /// SCTP packets sent again before the association's own timeout, which is a second at least.
     pub repairs: u64,
+    /// Times that the other side was told to wait no longer for lost messages of the unreliable lane
+    /// before the association would have told it.
+    pub skips: u64,
     /// Times that the address of the other side changed after the first.
     pub rebinds: u64,
 }

@@ -142,7 +142,31 @@ fn two_losses_in_one_round_trip_hold_nothing_up() {
 #[test]
 fn what_is_sent_in_parts_is_lost_alone_and_leaves_nothing() {
     let mut pair = Pair::connected(10, LOSSLESS);
-    pair.impair.loss = 0.03;
+    // Of the small ones, and of those in three parts.
+    let (small, large) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let lost = [&small, &large].map(Rc::clone);
+    let (mut sent, mut parts, mut whole) = (0_u32, 0_u32, true);
+    pair.drop = Box::new(move |side, datagram| {
+        let is_data = datagram.first() == Some(&APPLICATION_DATA) && datagram.len() > 130;
+        if side != ACCEPTOR || !is_data {
+            return false;
+        }
+        sent += 1;
+        // Pairs in one round trip among them, and all three places in a message of three parts.
+        let drop = sent % 37 == 0 || sent % 41 == 0;
+        let [small, large] = &lost;
+        if datagram.len() < 300 {
+            small.set(small.get() + u32::from(drop));
+            return drop;
+        }
+        parts += 1;
+        whole &= !drop;
+        if parts % 3 == 0 {
+            large.set(large.get() + u32::from(!whole));
+            whole = true;
+        }
+        drop
+    });
     for number in 0..4000_u32 {
         let size = if number % 20 == 0 { 3000 } else { 100 };
         pair.send(ACCEPTOR, Lane::Unreliable, &vec![0; size].into())
@@ -151,13 +175,12 @@ fn what_is_sent_in_parts_is_lost_alone_and_leaves_nothing() {
     }
     pair.run_for(Duration::from_secs(3));
     let got = pair.got(DIALER, Lane::Unreliable);
-    let whole = got.iter().filter(|message| message.len() == 3000).count();
-    assert!(
-        got.iter()
-            .all(|message| [100, 3000].contains(&message.len()))
-    );
-    // 3 datagrams each, 3 % of which are lost: 9 % of 200, within chance.
-    assert!((165..=197).contains(&whole), "{whole} of 200");
+    let count = |size| got.iter().filter(|message| message.len() == size).count();
+    assert!(small.get() > 100 && large.get() > 10);
+    assert_eq!(count(100), 3800 - usize::try_from(small.get()).unwrap());
+    assert_eq!(count(3000), 200 - usize::try_from(large.get()).unwrap());
+    assert_eq!(count(100) + count(3000), got.len());
+    assert!(pair.peers[ACCEPTOR].stats().skips > 0);
     assert_eq!(pair.peers[DIALER].received_bytes(), 0);
 }
 

@@ -236,6 +236,8 @@ pub struct Stats {
     pub rate_pauses: Counter,
     /// SCTP packets that engines sent again before a timeout; see [`rtc_peer::Stats::repairs`].
     pub repairs: Counter,
+    /// Times that engines passed over losses; see [`rtc_peer::Stats::skips`].
+    pub skips: Counter,
     /// Times a valid check moved an address from one peer to another.
     pub rebinds: Counter,
     /// Gauge: receive buffer that the system granted, bytes.

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod cluster;
 pub mod double;
+pub mod front;
 pub mod member;
 pub mod metrics;
 pub mod process;

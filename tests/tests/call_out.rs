@@ -2,11 +2,13 @@
 //! keys of tokens. Real clients, through a coordinator and a commserver that ask it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
+use auth::Authenticator;
 use auth::call_out::{CallOut, Config, OnOutage, Service};
 use auth::jwt::claims::{Claims, Seconds};
 use auth::jwt::keys::KeySet;
@@ -18,8 +20,11 @@ use auth::remote::{Address, Trust};
 use client::Event;
 use proto::{Lane, Reason};
 use serde_json::{Value, json};
+use settings::Settings;
 use tests::cluster::{Cluster, Setup};
+use tests::front::Front;
 use tests::member::{self, Member};
+use tests::pki::{Authority, Folder, Validity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -145,18 +150,69 @@ async fn an_outage_costs_nobody_a_connection_and_strangers_their_time() -> Resul
     bob.publish(TOPIC, Lane::Reliable, "still here").await?;
     ensure!(ann.message().await?.body == "still here");
     let config = member::config(&cluster.url())?.with_token("eve's ticket");
-    let mut eve = Member::start(&config)?;
+    let reason = retrying(&mut Member::start(&config)?).await?;
+    ensure!(reason == Reason::AuthUnavailable, "{reason:?}");
+    cluster.stop().await
+}
+
+/// Who is let in with these settings, as a server takes them from its environment.
+fn doors(url: &str, ca: &Path) -> Result<Arc<dyn Authenticator>> {
+    let (url, ca) = (url.to_owned(), ca.display().to_string());
+    let look_up = move |name: &str| match name {
+        "BROKER_AUTH__CALL_OUT__URL" => Some(url.clone()),
+        "BROKER_AUTH__CA_FILE" => Some(ca.clone()),
+        _ => None,
+    };
+    let mut settings = Settings::new(look_up.clone());
+    let host = auth_settings::Host {
+        environment: &look_up,
+        cluster: None,
+        standing: None,
+    };
+    let doors = auth_settings::take(&mut settings, &host);
+    settings.finish()?;
+    Ok(doors.clients)
+}
+
+#[tokio::test]
+async fn the_authority_in_the_settings_is_the_one_that_is_believed() -> Result<()> {
+    let example = Example::start(tickets).await?;
+    let folder = Folder::new()?;
+    let authority = Authority::new("ours")?;
+    let pair = authority.issue(&folder, "service", &["127.0.0.1"], Validity::Now)?;
+    let front = Front::start(example.addr, pair).await?;
+    let url = format!("https://{}/auth", front.addr());
+    let ours = authority.write(&folder, "ca.pem")?;
+    let stranger = Authority::new("a stranger's")?.write(&folder, "strange.pem")?;
+
+    let setup = Setup {
+        clients: doors(&url, &ours)?,
+        ..Setup::default()
+    };
+    let cluster = setup.start(1).await?;
+    join(&cluster, "ann's ticket").await?;
+    cluster.stop().await?;
+
+    let setup = Setup {
+        clients: doors(&url, &stranger)?,
+        ..Setup::default()
+    };
+    let cluster = setup.start(1).await?;
+    let config = member::config(&cluster.url())?.with_token("ann's ticket");
+    let reason = retrying(&mut Member::start(&config)?).await?;
+    ensure!(reason == Reason::AuthUnavailable, "{reason:?}");
+    cluster.stop().await
+}
+
+/// Why somebody who is not let in may try again.
+async fn retrying(member: &mut Member) -> Result<Reason> {
     loop {
-        match eve.expect().await? {
-            Event::Retrying { reason, .. } => {
-                ensure!(reason == Reason::AuthUnavailable, "{reason:?}");
-                break;
-            }
-            Event::Connected { .. } => anyhow::bail!("nobody has let her in"),
+        match member.expect().await? {
+            Event::Retrying { reason, .. } => return Ok(reason),
+            Event::Connected { .. } => bail!("nobody has let them in"),
             _ => {}
         }
     }
-    cluster.stop().await
 }
 
 /// Made for this test alone.

@@ -5,8 +5,7 @@ import type { Dialect } from "./subscriptions.js";
 /** What the session knows about its peer. */
 export class Peer {
   readonly lanes = new Set<Lane>();
-  /** The offer came. */
-  offered = false;
+  private hasOffer = false;
   /** AUTH waits for a token. */
   awaitsToken = false;
   /** New credentials, for which the server has asked: waited for, or sent. */
@@ -35,6 +34,17 @@ export class Peer {
     /** Ours as this server knows it: it survives a new session at the coordinator. */
     public alias: number,
   ) {
+    this.readyBy = now + OFFER_TIMEOUT_MS;
+  }
+
+  /** The offer came. */
+  get offered(): boolean {
+    return this.hasOffer;
+  }
+
+  /** It comes. */
+  offer(now: number): void {
+    this.hasOffer = true;
     this.readyBy = now + READY_TIMEOUT_MS;
   }
 
@@ -146,8 +156,10 @@ export class Peer {
   }
 }
 
-/** An attempt that is not READY by then is given up for a fresh peer. */
-export const READY_TIMEOUT_MS = 10_000;
+/** A server that has made no offer by then stands still, or cannot be told of us. */
+const OFFER_TIMEOUT_MS = 4_000;
+/** An attempt that is not READY so long after the offer is given up for a fresh peer. */
+const READY_TIMEOUT_MS = 10_000;
 /** Without READY so long after AUTH it may be a server of 2019: a PING asks. */
 export const PROBE_AFTER_MS = 2_000;
 /** A few times within the minute that a server usually gives. */

@@ -269,7 +269,7 @@ export class Session {
     else if (signal.kind === "error") this.signalError(now, signal.error);
     else if (signal.kind === "refused" && joining) this.refused(now, signal.reason, signal.code);
     else if (signal.kind === "offer" && joining && this.peer && !this.peer.offered) {
-      this.peer.offered = true;
+      this.peer.offer(now);
       this.remoteSignal("offer", signal.json);
     } else if (signal.kind === "candidate" && from) this.remoteSignal("candidate", signal.json);
     else this.stats.ignored.stray += 1;

@@ -76,11 +76,11 @@ test("a refusal that may pass leads to the next server, one that may not ends it
   assert.deepEqual(refuse({ reason: 2 }), ["closed", 0, "Unauthenticated"]);
 });
 
-test("an attempt not ready in 10 s is abandoned for a fresh peer on the next server", () => {
+test("an attempt not ready 10 s after the offer is abandoned for a fresh peer on the next server", () => {
   const driver = dialled().welcome(100, [7, 8]);
   const first = driver.one("openPeer").peer;
   driver.take("signal");
-  driver.offer(7).pass(9_999);
+  driver.pass(3_999).offer(7).pass(9_999);
   assert.equal(driver.take("closePeer").length, 0);
   driver.pass(1);
   assert.equal(driver.one("closePeer").peer, first);
@@ -89,13 +89,17 @@ test("an attempt not ready in 10 s is abandoned for a fresh peer on the next ser
   assert.notEqual(driver.peer, first);
 });
 
-test("an attempt without an offer goes back to the coordinator", () => {
-  const driver = dialled().welcome(100, [7, 8]).pass(10_000);
+test("an attempt without an offer in 4 s goes back to the coordinator", () => {
+  const driver = dialled().welcome(100, [7, 8]).pass(3_999);
+  assert.equal(driver.take("closePeer").length, 0);
+  driver.pass(1);
   assert.equal(driver.take("closePeer").length, 1);
   driver.pass(500);
   driver.one("hangUp");
   driver.one("dial");
   assert.deepEqual(driver.take("openPeer").length, 1, "only the first attempt");
+  driver.take("signal");
+  driver.welcome(100, [7, 8]).join(8);
 });
 
 test("when every server failed it asks the coordinator again", () => {

@@ -18,7 +18,9 @@ use auth::{
 use proto::Reason;
 use tests::{
     cluster::{Cluster, Setup},
+    front::Front,
     member::{self, Member},
+    pki::{Authority, Folder, Validity},
 };
 
 use crate::program::{Ended, Program};
@@ -57,9 +59,12 @@ async fn join(cluster: &Cluster, name: &str, id: &str) -> Result<Member> {
 }
 
 async fn revoke(cluster: &Cluster, args: &[&str], secret: Option<&str>) -> Result<Ended> {
-    let admin = format!("http://{}", cluster.admin_addr());
+    revoke_at(&format!("http://{}", cluster.admin_addr()), args, secret).await
+}
+
+async fn revoke_at(admin: &str, args: &[&str], secret: Option<&str>) -> Result<Ended> {
     let args: Vec<&str> = ["revoke"].iter().chain(args).copied().collect();
-    let mut variables = vec![("BROKER_ADMIN", admin.as_str())];
+    let mut variables = vec![("BROKER_ADMIN", admin)];
     variables.extend(secret.map(|secret| ("BROKER_ADMIN_SECRET", secret)));
     Program::start_with(&args, &variables)?.ended().await
 }
@@ -124,5 +129,34 @@ async fn what_does_not_work_is_said_and_no_secret() -> Result<()> {
         let shown = secret.is_some_and(|secret| ended.errors.contains(secret));
         ensure!(!shown, "{ended:#?}");
     }
+    cluster.stop().await
+}
+
+#[tokio::test]
+async fn behind_https_only_the_named_authority_is_believed() -> Result<()> {
+    let cluster = setup()?.start(1).await?;
+    let mut ann = join(&cluster, "ann", "a").await?;
+    let folder = Folder::new()?;
+    let authority = Authority::new("ours")?;
+    let pair = authority.issue(&folder, "proxy", &["127.0.0.1"], Validity::Now)?;
+    let front = Front::start(cluster.admin_addr(), pair).await?;
+    let admin = format!("https://{}", front.addr());
+    let ours = authority.write(&folder, "ca.pem")?;
+    let stranger = Authority::new("a stranger's")?.write(&folder, "strange.pem")?;
+    let [ours, stranger] = [&ours, &stranger].map(|file| file.display().to_string());
+
+    let args = ["--subject", "ann", "--ca-file", &stranger];
+    let ended = revoke_at(&admin, &args, Some(ADMIN)).await?.with(1)?;
+    ensure!(ended.errors.contains("--ca-file"), "{ended:?}");
+    ensure!(!ended.errors.contains(ADMIN), "{ended:?}");
+    ann.settle().await?;
+
+    let args = ["--subject", "ann", "--ca-file", &ours];
+    let ended = revoke_at(&admin, &args, Some(ADMIN)).await?.with(0)?;
+    ensure!(
+        ended.output.starts_with("subject ann is revoked until "),
+        "{ended:?}"
+    );
+    ensure!(ann.stopped().await? == Reason::Revoked);
     cluster.stop().await
 }

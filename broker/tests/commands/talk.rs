@@ -263,7 +263,7 @@ async fn what_the_server_has_not_confirmed_is_not_published() -> Result<()> {
     let mut server = Program::start_with(&args, &secret)?;
     server.line().await?;
 
-    let args = ["pub", "--coordinator", url, "--timeout", "1s", TOPIC, "-"];
+    let args = ["pub", "--coordinator", url, "--timeout", "5s", TOPIC, "-"];
     let mut publisher = Program::start(&args)?;
     publisher.write(b"one\n").await?;
     publisher.has_said("connected to server").await?;
@@ -272,7 +272,7 @@ async fn what_the_server_has_not_confirmed_is_not_published() -> Result<()> {
     publisher.write(b"two\n").await?;
     let ended = publisher.ended().await?.with(1)?;
     ensure!(
-        ended.errors.contains("has not confirmed within 1s"),
+        ended.errors.contains("has not confirmed within 5s"),
         "{ended:?}"
     );
     server.signal("-CONT").await

@@ -20,7 +20,10 @@ pub struct Config {
     pub seed: u64,
     /// From the signalling socket's opening to WELCOME. 10 s.
     pub welcome_timeout: Duration,
-    /// From CONNECT to READY; then the peer is abandoned for a fresh one on the next server. 10 s.
+    /// From CONNECT to the server's offer; then the next server is asked. 4 s: one that stands still
+    /// makes none, and one that is busy makes it in milliseconds.
+    pub offer_timeout: Duration,
+    /// From the offer to READY; then the peer is abandoned for a fresh one on the next server. 10 s.
     pub connect_timeout: Duration,
     /// From AUTH to READY; a server that has not sent one by then is asked with a PING, and speaks the
     /// 2019 protocol if it echoes that first. 2 s.
@@ -49,6 +52,7 @@ impl Default for Config {
             resume: None,
             seed: 0,
             welcome_timeout: Duration::from_secs(10),
+            offer_timeout: Duration::from_secs(4),
             connect_timeout: Duration::from_secs(10),
             ready_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(10),

@@ -231,7 +231,7 @@ impl Session {
                 ServersMessage::decode(bytes).map(|servers| self.handle_servers(now, &servers))
             }
             Ok(MessageType::WebrtcOffer) => {
-                WebRtcMessage::decode(bytes).map(|offer| self.handle_offer(offer))
+                WebRtcMessage::decode(bytes).map(|offer| self.handle_offer(now, offer))
             }
             Ok(MessageType::WebrtcIceCandidate) => {
                 WebRtcMessage::decode(bytes).map(|candidate| self.handle_candidate(candidate))
@@ -300,7 +300,7 @@ impl Session {
         self.stats.attempts += 1;
         self.link = Some(Link::new(server, alias));
         self.timers
-            .set(Timer::Connect, now + self.config.connect_timeout);
+            .set(Timer::Connect, now + self.config.offer_timeout);
         let connect = ConnectMessage {
             r#type: MessageType::Connect.into(),
             to_alias: server,
@@ -377,9 +377,13 @@ impl Session {
         self.try_next_server(now, Reason::PeerUnavailable);
     }
 
-    fn handle_offer(&mut self, offer: WebRtcMessage) {
+    fn handle_offer(&mut self, now: Instant, offer: WebRtcMessage) {
         let peer = match &self.link {
             Some(link) if link.server == offer.from_alias && link.phase <= Phase::Opening => {
+                if link.phase == Phase::AwaitingOffer {
+                    self.timers
+                        .set(Timer::Connect, now + self.config.connect_timeout);
+                }
                 link.peer
             }
             _ => {

@@ -25,6 +25,7 @@ use crate::{
     mesh::Mesh,
     peer::{Stage, State},
     peers::Peers,
+    topic_rate::Turns,
     topics::{LinkRoom, TopicTable},
     uplink::Uplink,
 };
@@ -37,6 +38,7 @@ pub struct Broker {
     peers: Peers,
     topics: TopicTable,
     hashing: Keyed,
+    topic_turns: Turns,
     revoked: List<Instant>,
     window: Window,
     /// When the next list for a 2019 server is due.
@@ -64,6 +66,7 @@ impl Broker {
                 config.seed,
             ),
             hashing: Keyed::new(config.seed),
+            topic_turns: Turns::default(),
             revoked: List::new(limits.revocations_bytes_max),
             window: Window::new(config.timings.interest_window, limits.topics_max),
             lists_due: None,

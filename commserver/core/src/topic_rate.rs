@@ -38,6 +38,33 @@ impl TopicBudget {
     }
 }
 
+/// Those who wait, all together: each goes on at a time of its own. They began together, or meant to,
+/// and a list of a thousand topics takes as long as hundreds of packets, for which all others wait.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// When whoever had the last turn is done, if it asks for as much again.
+    free_at: Option<Instant>,
+}
+
+impl Turns {
+    /// When somebody may go on who named so many topics and is to wait until then at least.
+    pub(crate) fn take(&mut self, until: Instant, topics: usize) -> Instant {
+        let topics = u32::try_from(topics).unwrap_or(u32::MAX);
+        let takes = FOR_A_TOPIC.saturating_mul(topics).min(TURN_MAX);
+        let free_at = self.free_at.map_or(until, |free_at| free_at.max(until));
+        let turn = free_at.min(until + TURN_WAIT_MAX);
+        self.free_at = Some(turn + takes);
+        turn
+    }
+}
+
+/// To name a topic takes a tenth of that, so those who wait are given a tenth of the time.
+const FOR_A_TOPIC: Duration = Duration::from_micros(5);
+/// Nobody is given more of it, whatever was named.
+const TURN_MAX: Duration = Duration::from_millis(50);
+/// Nobody waits longer for a turn, however many do: an echo is expected sooner or later.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
+
 const NANOS_PER_S: u64 = 1_000_000_000;
 
 #[cfg(test)]
@@ -74,6 +101,26 @@ mod tests {
         assert_eq!(budget.take(much_later, 5, RATE), None);
         let until = budget.take(much_later, 1, RATE);
         assert_eq!(until, Some(much_later + after(100)));
+    }
+
+    #[test]
+    fn those_who_waited_together_go_on_one_after_the_other() {
+        let now = Instant::now();
+        let mut turns = Turns::default();
+        let at: Vec<Instant> = (0..3).map(|_| turns.take(now, 1_000)).collect();
+        assert_eq!(at, [now, now + after(5), now + after(10)]);
+        assert_eq!(turns.take(now + after(12), 1_000), now + after(15));
+        let later = now + after(1_000);
+        assert_eq!(turns.take(later, 1_000), later, "nobody else is there");
+    }
+
+    #[test]
+    fn nobody_waits_long_for_a_turn() {
+        let now = Instant::now();
+        let mut turns = Turns::default();
+        let at: Vec<Instant> = (0..1_000).map(|_| turns.take(now, usize::MAX)).collect();
+        assert_eq!(at.get(1), Some(&(now + TURN_MAX)));
+        assert_eq!(at.last(), Some(&(now + TURN_WAIT_MAX)));
     }
 
     #[test]

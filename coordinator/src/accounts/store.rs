@@ -214,6 +214,8 @@ pub(crate) enum Error {
     Database(#[from] Box<redb::Error>),
     #[error("the file has failed, and is opened again")]
     Closed,
+    #[error("the system has no thread for keys: {0}")]
+    Thread(#[source] io::Error),
     #[error("an account cannot be read: {0}")]
     Account(#[source] serde_json::Error),
 }

@@ -210,7 +210,9 @@ impl Layers {
         if let Some(sctp) = &mut self.sctp
             && is_due(sctp.deadline())
         {
-            self.stats.repairs += sctp.handle_timeout(now);
+            let repaired = sctp.handle_timeout(now);
+            self.stats.repairs += repaired.again;
+            self.stats.skips += repaired.skips;
             self.follow_sctp();
         }
     }

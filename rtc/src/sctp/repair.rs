@@ -36,6 +36,15 @@ pub(super) struct Repair {
     skip: Skip,
 }
 
+/// What was done about losses.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Repaired {
+    /// Packets sent again.
+    pub(crate) again: u64,
+    /// FORWARD TSNs of our own.
+    pub(crate) skips: u64,
+}
+
 /// A packet with data of a reliable stream.
 #[derive(Debug)]
 struct Sent {
@@ -176,26 +185,34 @@ impl Repair {
         self.wake.into_iter().chain(self.skip.deadline()).min()
     }
 
-    /// Adds what is to be sent again; returns how many packets that are.
-    pub(super) fn handle_timeout(&mut self, now: Instant, packets: &mut VecDeque<Bytes>) -> u64 {
-        packets.extend(self.skip.handle_timeout(now));
+    /// Adds what is to be sent.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        packets: &mut VecDeque<Bytes>,
+    ) -> Repaired {
+        let skip = self.skip.handle_timeout(now);
+        let mut done = Repaired {
+            skips: skip.is_some().into(),
+            ..Repaired::default()
+        };
+        packets.extend(skip);
         if self.wake.is_none_or(|wake| wake > now) {
-            return 0;
+            return done;
         }
-        let mut count = 0;
         for index in 0..self.sent.len() {
             let missing = self.sent.get(index).and_then(|sent| sent.missing_at);
             if missing.is_some_and(|at| at <= now) {
-                count += u64::from(self.send_again(now, index, packets));
+                done.again += u64::from(self.send_again(now, index, packets));
             }
         }
         let quiet = self.quiet_until().is_some_and(|at| at <= now);
         if quiet && let Some(last) = self.sent.len().checked_sub(1) {
             self.progress = Some(now);
-            count += u64::from(self.send_again(now, last, packets));
+            done.again += u64::from(self.send_again(now, last, packets));
         }
         self.wake = self.next_wake();
-        count
+        done
     }
 
     fn send_again(&mut self, now: Instant, index: usize, packets: &mut VecDeque<Bytes>) -> bool {
@@ -293,8 +310,8 @@ fn is_after(tsn: u32, other: u32) -> bool {
 /// Packets that are remembered: where more are under way there are acknowledgements enough for the
 /// association to find a loss by itself, and the tail is the newest.
 const PACKETS_MAX: usize = 64;
-/// What they hold, and their places.
-pub(crate) const BYTES_MAX: usize = PACKETS_MAX * 1536;
+/// What they hold, and their places; and what is remembered for `skip`.
+pub(crate) const BYTES_MAX: usize = PACKETS_MAX * 1536 + skip::BYTES_MAX;
 /// Least silence that is a sign: timers and threads are late by some milliseconds.
 const QUIET_MIN: Duration = Duration::from_millis(30);
 /// Least time that a packet may be out of order.

@@ -71,9 +71,11 @@ impl Peers {
         };
         let key = self.seats.key(index);
         if let Some(seat) = self.seats.at(index) {
-            let repairs = seat.peer.stats().repairs;
+            let before = *seat.peer.stats();
             seat.peer.handle_input(now, Input::Tick);
-            self.stats.repairs.add(seat.peer.stats().repairs - repairs);
+            let after = seat.peer.stats();
+            self.stats.repairs.add(after.repairs - before.repairs);
+            self.stats.skips.add(after.skips - before.skips);
             seat.end_pause(now);
             for lane in Lane::ALL {
                 let config = lane_config(&self.config, lane);

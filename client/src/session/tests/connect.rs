@@ -225,6 +225,7 @@ fn an_attempt_that_takes_too_long_is_abandoned_for_a_fresh_peer() {
     script.input(Input::SignallingOpened { socket });
     script.signal(welcome(ALIAS, &[7, 8]));
     script.take_connect();
+    script.advance(Config::default().offer_timeout - Duration::from_millis(1));
     script.signal(offer(7));
     script.outputs.clear();
     let first = script.peer();
@@ -246,6 +247,23 @@ fn an_attempt_that_takes_too_long_is_abandoned_for_a_fresh_peer() {
     });
     assert_eq!(script.session.state(), State::Connecting { server: 8 });
     assert_eq!(script.session.stats().dropped.stale, 2);
+}
+
+#[test]
+fn a_server_that_makes_no_offer_is_passed_over() {
+    let mut script = Script::new();
+    let socket = script.take_dial();
+    script.input(Input::SignallingOpened { socket });
+    script.signal(welcome(ALIAS, &[7, 8]));
+    assert_eq!(script.take_connect(), 7);
+    assert_eq!(script.sleep(), Config::default().offer_timeout);
+    assert_eq!(script.take_connect(), 8);
+    // What the first one still offers is nobody's business.
+    script.signal(offer(7));
+    script.assert_quiet();
+    script.signal(offer(8));
+    let peer = script.peer();
+    assert_eq!(script.take(), Output::OpenPeer { peer });
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Broker {
             return;
         };
         if let Some(until) = ready.topic_budget.take(now, topics, rate) {
-            let peer = id;
+            let (peer, until) = (id, self.topic_turns.take(until, topics));
             self.outputs.push_back(Output::LeaveUnread { peer, until });
         }
     }

@@ -139,6 +139,8 @@ impl Skip {
 /// Runs that are remembered; where both lanes take turns, each is a packet. What is older is the
 /// association's.
 const RUNS_MAX: usize = 128;
+/// What they take, and as much again while they are given more room.
+pub(super) const BYTES_MAX: usize = 3 * RUNS_MAX * size_of::<Run>();
 /// Gaps that are looked at, of those that an acknowledgement tells.
 const GAPS_MAX: usize = 64;
 /// Least time that a message may be out of order.
