@@ -16,6 +16,7 @@ use proto::{
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     routing(&mut criterion);
+    routing_among(&mut criterion);
     lists(&mut criterion);
     requests(&mut criterion);
     criterion.final_summary();
@@ -35,6 +36,29 @@ fn routing(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(recipients));
         group.bench_function(BenchmarkId::from_parameter(recipients), |bencher| {
             bencher.iter(|| scene.packet(publisher, black_box(packet.clone())));
+        });
+    }
+    group.finish();
+}
+
+/// A packet to one recipient, each to another topic, on a server that has this many.
+fn routing_among(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("route among topics");
+    for topics in [100, 10_000, 100_000] {
+        let mut scene = Scene::with_topics(topics);
+        let publisher = scene.client(0);
+        // Prime, so that they come in another order than they were made in.
+        let shuffled = (0..topics).map(|nth| cell(nth * 7_919 % topics));
+        let packets: Vec<Bytes> = shuffled
+            .map(|topic| frame::publish(&topic, vec![0; 100].into(), 1, false))
+            .collect();
+        let mut packets = packets.iter().cycle();
+        group.bench_function(BenchmarkId::from_parameter(topics), |bencher| {
+            bencher.iter(|| {
+                if let Some(packet) = packets.next() {
+                    scene.packet(publisher, black_box(packet.clone()));
+                }
+            });
         });
     }
     group.finish();
@@ -60,12 +84,7 @@ fn lists(criterion: &mut Criterion) {
 fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("subscribe");
     for topics in [100, 100_000] {
-        let mut scene = Scene::new();
-        for client in 0..topics / 100 {
-            let subscriber = scene.client(client + 1);
-            let topics = (0..100).map(|n| format!("world/{client}/cell/{n}"));
-            scene.packet(subscriber, list(topics));
-        }
+        let mut scene = Scene::with_topics(topics);
         let client = scene.client(0);
         let [subscribe, unsubscribe] = [MessageType::Subscribe, MessageType::Unsubscribe]
             .map(|kind| request(kind, "world/of/its/own"));
@@ -82,6 +101,11 @@ fn requests(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// One of many topics.
+fn cell(nth: u64) -> String {
+    format!("world/{}/cell/{}", nth / 100, nth % 100)
 }
 
 /// A broker that knows its coordinator.
@@ -103,6 +127,17 @@ impl Scene {
             ..WelcomeMessage::default()
         });
         scene.input(Input::Signal(welcome));
+        scene
+    }
+
+    /// One with so many topics, a hundred for each client.
+    fn with_topics(count: u64) -> Self {
+        let mut scene = Self::new();
+        for client in 0..count / 100 {
+            let subscriber = scene.client(client + 1);
+            let first = client * 100;
+            scene.packet(subscriber, list((first..first + 100).map(cell)));
+        }
         scene
     }
 
