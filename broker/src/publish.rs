@@ -168,10 +168,12 @@ impl Publisher<'_> {
         let sent = timeout(self.args.timeout, self.send(body)).await;
         sent.map_err(|_| {
             let trouble = self.trouble.borrow();
-            let trouble = trouble
-                .as_ref()
-                .map_or_else(String::new, |why| format!(": {why}"));
-            anyhow!("no server within {:?}{trouble}", self.args.timeout)
+            let why = match (trouble.as_deref(), self.client.state()) {
+                (_, State::WaitingForServer) => NO_SERVER,
+                (Some(why), _) => why,
+                (None, _) => "it takes longer",
+            };
+            anyhow!("no server within {:?}: {why}", self.args.timeout)
         })??;
         self.published += 1;
         self.unconfirmed += 1;
@@ -268,6 +270,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) const COMMAND: &str = "pub";
+
+/// What to look at when the coordinator has nobody to send us to.
+const NO_SERVER: &str = "the coordinator has none that takes clients; is a commserver running, and linked \
+                         with it?";
 
 /// Messages of which the server is not yet known to have them.
 const UNCONFIRMED_MAX: u64 = 64;

@@ -208,7 +208,7 @@ async fn without_a_server_it_gives_up_in_time_and_says_why() -> Result<()> {
     let nowhere = "ws://127.0.0.1:9";
     for (url, why) in [
         (nowhere, "the coordinator cannot be reached"),
-        (&*cluster.url(), "no server"),
+        (&*cluster.url(), "the coordinator has none"),
     ] {
         let args = [
             "pub",
