@@ -297,6 +297,22 @@ fn topics_are_counted_and_not_requests() {
     }
 }
 
+/// They would all come at once, with a thousand topics each.
+#[test]
+fn those_who_are_too_fast_together_go_on_one_after_the_other() {
+    let mut server = unhurried();
+    let peers = [1, 2, 3].map(|alias| server.client(alias));
+    for peer in peers {
+        let names = ["a"; 13];
+        unsubscribe(&mut server, peer, 1, &names);
+    }
+    let until = server.now + Duration::from_millis(200);
+    let turn = Duration::from_micros(5) * 13;
+    let [ann, bob, cid] = peers;
+    let expected = [(ann, until), (bob, until + turn), (cid, until + turn * 2)];
+    assert_eq!(server.unread, expected);
+}
+
 #[test]
 fn a_long_list_is_read_as_far_as_it_can_be_meant() {
     for (topics, refused) in [(11, 5), (12, 6), (13, 7)] {
