@@ -1,6 +1,6 @@
-//! The thread for what is slow: hashing keys, which is meant to be, and writing the store. Whoever
-//! else wants the processor comes first, and at once: the signalling of this server, and another
-//! server on the same core, wait for no key.
+//! The thread for what is slow: hashing keys, which is meant to be, and writing the store. It gives
+//! way to whatever else there is to do: the signalling of this server, and another server on the same
+//! core.
 
 use std::{io, sync::mpsc, thread};
 
@@ -44,22 +44,20 @@ impl Worker {
     }
 }
 
-/// Nice would not do: a nice thread keeps the processor for its slice, some milliseconds.
+/// Of this thread alone. Not to the last: on a core that is never free nobody could log in.
 #[cfg(target_os = "linux")]
 fn step_back() {
-    use thread_priority::{
-        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-        set_thread_priority_and_policy, thread_native_id,
-    };
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
-    if let Err(error) = set {
-        tracing::warn!(?error, "keys are hashed at the priority of all else");
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, "keys are hashed at the priority of all else");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn step_back() {}
+
+/// A tenth of what a thread of usual priority gets of the same core.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -83,12 +81,11 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn whatever_else_there_is_comes_first() {
-        use thread_priority::{
-            NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy,
-        };
+        use rustix::process::getpriority_process;
+        let usual = getpriority_process(None).expect("a priority");
         let worker = Worker::start().expect("a thread");
-        let policy = worker.run(|| thread_schedule_policy().ok()).await.flatten();
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        assert_eq!(policy, Some(idle));
+        let its = worker.run(|| getpriority_process(None).ok()).await;
+        assert_eq!(its.flatten(), Some(NICE));
+        assert_eq!(getpriority_process(None), Ok(usual), "the thread's alone");
     }
 }
